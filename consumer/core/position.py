@@ -1,0 +1,95 @@
+"""Where to go on reading a partition: what the group committed, held against what the ledger says has landed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from consumer.core.lease import Note
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A partition's committed offset; None when the group has none. `note` is None on a commit not of our making."""
+
+    offset: int | None
+    note: Note | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PassRange:
+    """What the ledger holds of one pass of one group over one topic: offsets [first, end)."""
+
+    topic_id: str
+    group: str
+    number: int
+    first: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A partition's log at the broker: offsets [low, high)."""
+
+    topic_id: str
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Go on at `offset` in pass `number`. `why` is for the log; empty when it is the ordinary case."""
+
+    offset: int
+    number: int
+    why: str = ""
+    beyond_log: bool = False
+    """The log seems to end before what we have read of it."""
+
+
+def own_note(committed: Committed, topic_id: str, group: str) -> Note | None:
+    """The commit's note if it speaks of this very topic and group."""
+    note = committed.note
+    return note if note and note.topic_id == topic_id and note.group == group else None
+
+
+def locate(committed: Committed, group: str, passes: Sequence[PassRange], log: Log) -> Place:
+    """The ledger wins over a commit that fell behind it; an offset that is neither ours nor the ledger's end is
+    an operator's will and begins a new pass; a topic made anew is read from its start."""
+    ours = [p for p in passes if p.topic_id == log.topic_id and p.group == group]
+    last = max(ours, key=lambda p: p.number, default=None)
+    place = _ordinary_place(committed, group, passes, log, ours, last)
+    if place.offset <= log.high:
+        return place
+    # The log ends before what we have read of it: it was cut, or made anew under a name that hides it.
+    number = max([place.number, *(p.number for p in ours)]) + 1
+    why = f"the log ends at {log.high}, before our position {place.offset}: read again from its start"
+    return Place(log.low, number, why, beyond_log=True)
+
+
+def _ordinary_place(
+    committed: Committed, group: str, passes: Sequence[PassRange], log: Log, ours: Sequence[PassRange], last: PassRange | None
+) -> Place:
+    note = own_note(committed, log.topic_id, group)
+    if committed.offset is None:
+        if last is not None:
+            return Place(last.end, last.number, "no committed offset: the ledger's end")
+        return Place(log.low, 0, "no committed offset: the log's start")
+    if note is not None:
+        end = next((p.end for p in ours if p.number == note.pass_), committed.offset)
+        return Place(max(committed.offset, end), note.pass_, "the ledger is ahead of the commit" if end > committed.offset else "")
+    if _made_anew(committed, passes, log):
+        return Place(log.low, 0, "the topic was made anew: its log's start")
+    if last is None:
+        return Place(committed.offset, 0, "an offset set by hand: a first pass from there")
+    if committed.offset == last.end:
+        return Place(last.end, last.number)
+    return Place(committed.offset, last.number + 1, f"an offset set by hand, not the ledger's end {last.end}: a new pass")
+
+
+def _made_anew(committed: Committed, passes: Sequence[PassRange], log: Log) -> bool:
+    """Kafka may keep an offset by the topic's name although the topic was deleted and made again."""
+    if any(p.topic_id == log.topic_id for p in passes):
+        return False
+    other_note = committed.note is not None and committed.note.topic_id != log.topic_id
+    return other_note or any(p.topic_id != log.topic_id for p in passes)
