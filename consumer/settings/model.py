@@ -68,7 +68,8 @@ class KafkaSettings(Section):
     """Where the events come from, and as whom we read them."""
 
     bootstrap_servers: Annotated[str, AfterValidator(rules.servers)] | None = Field(
-        default=None, description="Brokers as host:port, several separated by commas. Needed by all that talks to Kafka."
+        default=None,
+        description="Brokers as host:port, several separated by commas. Needed by all that talks to Kafka.",
     )
     topic: KafkaName = Field(default="zkp2p-events", description="Topic of the events.")
     dlq_topic: KafkaName = Field(default="zkp2p-events.dlq", description="Topic of the dead letters.")
@@ -76,7 +77,8 @@ class KafkaSettings(Section):
         default="zkp2p-clickhouse", description="Consumer group."
     )
     instance_id: KafkaName | None = Field(
-        default=None, description="Static membership: a name that a replica keeps, so that its restart moves no partition."
+        default=None,
+        description="Static membership: a name that a replica keeps, so that its restart moves no partition.",
     )
     group_protocol: Annotated[Literal["classic", "consumer"], BeforeValidator(_lower)] = Field(
         default="classic", description="Group protocol; `consumer` is KIP-848 and goes without `INSTANCE_ID`."
@@ -92,10 +94,11 @@ class KafkaSettings(Section):
     )
     sasl_password: SecretStr | None = Field(default=None, description="Password for PLAIN and SCRAM.")
     ssl_ca_location: ExistingPath | None = Field(
-        default=None, description="File or folder of the CA certificates that signed the brokers'; the system's when not set."
+        default=None,
+        description="File or folder of the CA certificates that signed the brokers'; the system's when not set.",
     )
     extra: Properties = Field(
-       default= default_factory=dict,
+        default_factory=dict,
         repr=False,
         description="JSON object of further librdkafka properties, except those that the consumer itself decides.",
     )
@@ -190,7 +193,10 @@ class BatchSettings(Section):
         default=2.0, ge=0.01, le=3600, allow_inf_nan=False, description="Age of a batch's first record, in seconds."
     )
     buffer_bytes: Count = Field(
-        default=128 << 20, ge=1 << 20, le=64 << 30, description="Bytes that wait for their insert, all partitions together."
+        default=128 << 20,
+        ge=1 << 20,
+        le=64 << 30,
+        description="Bytes that wait for their insert, all partitions together.",
     )
 
 
