@@ -1,0 +1,1 @@
+"""Tests, and what runs real servers for them (`tests.servers`)."""
