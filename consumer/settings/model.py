@@ -262,6 +262,12 @@ class Settings(BaseSettings):
         names = (f"{section}.{field}" for section, model in sections().items() for field in model.model_fields)
         return {name: self._sources.get(name, "default") for name in names}
 
+    def secrets(self) -> list[str]:
+        """Every value that may never be written: for the log's mask."""
+        passwords = [self.kafka.sasl_password, self.clickhouse.password]
+        values = [secret.get_secret_value() for secret in passwords if secret is not None]
+        return values + [value for name, value in self.kafka.extra.items() if extras.is_secret(name)]
+
     def require_kafka(self) -> str:
         """The brokers, for a command that needs them; UsageError when none are set."""
         if self.kafka.bootstrap_servers is None:

@@ -1,0 +1,347 @@
+"""The command `zkp2p-consumer`. Each command reads the settings, opens what it needs, and leaves the work to its room.
+
+Exit codes: 0 clean, 1 failed at its work, 2 wrong usage or settings. Whatever goes wrong is one line on stderr.
+What a command needs is imported inside it: `--help` and `config` load neither Kafka nor ClickHouse nor Arrow.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from typer.exceptions import TyperException
+
+from consumer import __version__, console
+from consumer.core.errors import ConsumerError, UsageError
+from consumer.settings import Settings, load
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+PROGRAM = "zkp2p-consumer"
+INTERRUPTED = 130
+"""128 + SIGINT, as a shell reports it."""
+GLOBAL_OPTIONS = {"--config": True, "--debug": False}
+"""Understood before and behind the command: option -> whether a value follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options that every command has."""
+
+    config: Path | None
+    debug: bool
+
+
+def _examples(*lines: str) -> str:
+    """An epilog that click leaves as it is."""
+    return "\b\nExamples:\n" + "\n".join(f"  {PROGRAM} {line}" for line in lines)
+
+
+def _typer(help_text: str, epilog: str | None = None) -> typer.Typer:
+    return typer.Typer(
+        help=help_text,
+        epilog=epilog,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    )
+
+
+app = _typer(
+    "ZKP2P payment events from Kafka into ClickHouse, exactly once.",
+    epilog="\b\nSettings come from the environment (ZKP2P_...) and from --config FILE; `config` shows them."
+    "\n--config and --debug may also follow the command.",
+)
+dlq = _typer("Look into the dead letters, send some back to the topic.")
+app.add_typer(dlq, name="dlq")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        console.say(f"{PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings as TOML; the environment wins.")] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the libraries' logs.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    context.obj = Options(config, debug)
+
+
+@app.command(epilog=_examples("run", "run --config /etc/zkp2p.toml"))
+def run(context: typer.Context) -> None:
+    """Consume until SIGTERM or SIGINT, then stop cleanly."""
+    settings = _settings(context)
+    settings.require_kafka()
+    _log(settings, settings.log.level)
+    from consumer import service
+
+    raise typer.Exit(service.run(settings))
+
+
+@app.command(epilog=_examples("demo", "demo --seconds 20 --rate 5000"))
+def demo(
+    context: typer.Context,
+    seconds: Annotated[float | None, typer.Option(min=1, max=86_400, help="End after so long; else on Ctrl-C.")] = None,
+    rate: Annotated[float, typer.Option(min=1, max=100_000, help="Events a second.")] = 2000,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port of metrics; 0 takes a free one.")] = 0,
+) -> None:
+    """Run it all in one process, on made-up traffic."""
+    _settings(context)  # a wrong one is told here too, although the demo brings its own
+    from consumer import demo as room
+
+    raise typer.Exit(room.run(seconds, rate, port))
+
+
+@app.command(epilog=_examples("migrate --plan", "migrate"))
+def migrate(
+    context: typer.Context,
+    plan: Annotated[bool, typer.Option("--plan", help="Print what would run, change nothing.")] = False,
+) -> None:
+    """Create the tables or bring them up to date."""
+    settings = _operator_settings(context)
+    from consumer.operate.migrations import migrate as apply
+
+    with _clickhouse(settings, database=None) as client:
+        done = apply(client, settings.clickhouse.database, settings.clickhouse.cluster, plan=plan)
+    for migration in done:
+        console.say(str(migration))
+
+
+@app.command(epilog=_examples("check", "check --sample 10000"))
+def check(
+    context: typer.Context,
+    sample: Annotated[int, typer.Option(min=0, max=10_000_000, help="Judge the last N records of the topic too.")] = 0,
+) -> None:
+    """See whether `run` would find all it needs; exit 1 if not."""
+    settings = _operator_settings(context)
+    settings.require_kafka()
+    from consumer.operate import check as room
+
+    raise typer.Exit(room.run(settings, sample=sample))
+
+
+@app.command(epilog=_examples("audit", "audit --days 7", "audit --repair"))
+def audit(
+    context: typer.Context,
+    days: Annotated[int, typer.Option(min=1, max=89, help="How many days back.")] = 89,
+    repair: Annotated[bool, typer.Option("--repair", help="Rebuild the summary of days that drifted.")] = False,
+) -> None:
+    """Prove that nothing was lost or doubled; exit 1 on any finding."""
+    settings = _operator_settings(context)
+    from consumer.operate import audit as room
+
+    with _clickhouse(settings) as client:
+        raise typer.Exit(room.run(client, settings.clickhouse.database, days=days, repair=repair))
+
+
+Question = Literal["attempts", "methods", "outcomes", "dashboard"]
+
+
+@app.command(
+    epilog=_examples("report", "report outcomes --days 30", "report dashboard --format html --output zkp2p.html")
+)
+def report(
+    context: typer.Context,
+    question: Annotated[Question | None, typer.Argument(help="Which question; all of them when left out.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=90, help="How many days back.")] = None,
+    output_format: Annotated[Literal["table", "json", "csv", "html"], typer.Option("--format", help="Form.")] = "table",
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write there instead of to stdout.")] = None,
+) -> None:
+    """Answer: how many tries, by what method, how they ended."""
+    settings = _operator_settings(context)
+    from consumer.operate import report as room
+
+    with _clickhouse(settings) as client:
+        room.run(client, settings.clickhouse.database, question, days=days, format=output_format, output=output)
+
+
+Form = Annotated[Literal["table", "json"], typer.Option("--format", help="Form of the answer.")]
+Code = Annotated[list[str] | None, typer.Option(metavar="CODE", help="Only this code; may be repeated.")]
+Since = Annotated[str | None, typer.Option(metavar="WHEN", help="Not before: 2026-11-23T17:00:00Z, or an age: 90m.")]
+Until = Annotated[str | None, typer.Option(metavar="WHEN", help="Before this time.")]
+Partition = Annotated[int | None, typer.Option(min=0, help="Only of this partition of the dead-letter topic.")]
+
+
+@dlq.command("list", epilog=_examples("dlq list", "dlq list --code not_json --since 2h --format json"))
+def dlq_list(
+    context: typer.Context,
+    code: Code = None,
+    since: Since = None,
+    until: Until = None,
+    partition: Partition = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="At most so many.")] = 20,
+    output_format: Form = "table",
+) -> None:
+    """List dead letters, newest first."""
+    settings = _operator_settings(context)
+    from consumer.operate import dlq as room
+
+    room.show_list(settings, room.Filter.of(code, since, until, partition), limit, output_format)
+
+
+@dlq.command("show", epilog=_examples("dlq show 0/17", "dlq show 0/17 --format json"))
+def dlq_show(
+    context: typer.Context,
+    place: Annotated[str, typer.Argument(metavar="PARTITION/OFFSET", help="Where the dead letter is.")],
+    output_format: Form = "table",
+) -> None:
+    """Show one dead letter whole: headers, key and value."""
+    settings = _operator_settings(context)
+    from consumer.operate import dlq as room
+
+    room.show_one(settings, room.place(place), output_format)
+
+
+@dlq.command("replay", epilog=_examples("dlq replay 0/17 0/18", "dlq replay --code not_in_enum --since 2d --dry-run"))
+def dlq_replay(
+    context: typer.Context,
+    places: Annotated[list[str] | None, typer.Argument(metavar="PARTITION/OFFSET", help="Which ones.")] = None,
+    code: Code = None,
+    since: Since = None,
+    until: Until = None,
+    partition: Partition = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every dead letter, where nothing chooses.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, send nothing.")] = False,
+    output_format: Form = "table",
+) -> None:
+    """Send chosen dead letters back to the topic.
+
+    Each keeps its key, its bytes and its original time."""
+    settings = _operator_settings(context)
+    from consumer.operate import replay as room
+    from consumer.operate.dlq import Filter, place
+
+    chosen = room.Choice.of(
+        [place(text) for text in places or []], Filter.of(code, since, until, partition), everything
+    )
+    room.run(settings, chosen, dry_run=dry_run, output_format=output_format)
+
+
+@app.command(epilog=_examples("config", "config --config /etc/zkp2p.toml --format json"))
+def config(context: typer.Context, output_format: Form = "table") -> None:
+    """Show the effective settings and where each came from."""
+    from consumer.settings.show import show
+
+    show(_settings(context), output_format)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _run(given)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Whoever read our output has enough; the interpreter's own last flush must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run(given: Sequence[str]) -> int:
+    try:
+        command = typer.main.get_command(app)
+        return int(command.main(_options_first(given), prog_name=PROGRAM, standalone_mode=False) or 0)
+    except TyperException as error:
+        return _usage(error)
+    except ConsumerError as error:
+        code, message = error.exit_code, str(error)
+    except BrokenPipeError:
+        raise
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        code, message = 1, _unexpected(error)
+    if "--debug" in given:
+        traceback.print_exc()
+    console.complain(message)
+    return code
+
+
+def _usage(error: TyperException) -> int:
+    """typer says what is wrong over several lines; its help page, when nothing was asked, stays whole."""
+    text = error.format_message()
+    if "\n" in text.strip():
+        sys.stderr.write(f"{text}\n")
+    else:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else PROGRAM
+        text = text.replace("Value error, ", "").rstrip(".")
+        console.complain(f"{text}: see `{path} --help`")
+    return 2
+
+
+def _unexpected(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "chdb":
+        return "the embedded engine is not installed: pip install 'zkp2p-consumer[embedded]'"
+    return f"unexpected {type(error).__name__}: {error} (--debug shows the traceback)"
+
+
+def _options_first(given: Sequence[str]) -> list[str]:
+    """Moves the global options before the command, wherever they were written."""
+    front: list[str] = []
+    rest: list[str] = []
+    words = iter(given)
+    for word in words:
+        name, equals, _ = word.partition("=")
+        if word == "--":
+            rest += [word, *words]
+        elif name not in GLOBAL_OPTIONS:
+            rest.append(word)
+        elif GLOBAL_OPTIONS[name] and not equals:
+            value = next(words, None)
+            if value is None:
+                raise UsageError(f"{name} needs a value: see `{PROGRAM} --help`")
+            front += [word, value]
+        else:
+            front.append(word)
+    return front + rest
+
+
+def _settings(context: typer.Context) -> Settings:
+    return load(context.obj.config)
+
+
+def _operator_settings(context: typer.Context) -> Settings:
+    """For the commands people type: their libraries' logs would only hide the one line that counts."""
+    settings = _settings(context)
+    _log(settings, "debug" if context.obj.debug else None)
+    return settings
+
+
+def _log(settings: Settings, level: str | None) -> None:
+    from consumer.adapters import logs
+
+    logs.configure(level or "error", settings.log.format, secrets=settings.secrets())
+    if level is None:
+        import logging
+
+        logging.disable(logging.CRITICAL)
+
+
+@contextmanager
+def _clickhouse(settings: Settings, **options: None) -> Iterator[Client]:
+    from consumer.adapters.clickhouse import connect
+
+    client = connect(settings.clickhouse, **options)
+    try:
+        yield client
+    finally:
+        client.close()
