@@ -77,7 +77,7 @@ def _options(
     context: typer.Context,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings as TOML; the environment wins.")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the libraries' logs.")] = False,
-    version: Annotated[
+    _show_version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_version, help="Show the version and exit.")
     ] = False,
 ) -> None:
@@ -182,6 +182,7 @@ Partition = Annotated[int | None, typer.Option(min=0, help="Only of this partiti
 @dlq.command("list", epilog=_examples("dlq list", "dlq list --code not_json --since 2h --format json"))
 def dlq_list(
     context: typer.Context,
+    *,
     code: Code = None,
     since: Since = None,
     until: Until = None,
@@ -213,6 +214,7 @@ def dlq_show(
 def dlq_replay(
     context: typer.Context,
     places: Annotated[list[str] | None, typer.Argument(metavar="PARTITION/OFFSET", help="Which ones.")] = None,
+    *,
     code: Code = None,
     since: Since = None,
     until: Until = None,
@@ -248,11 +250,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = _run(given)
         sys.stdout.flush()
-        return code
     except BrokenPipeError:
         # Whoever read our output has enough; the interpreter's own last flush must not complain either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    return code
 
 
 def _run(given: Sequence[str]) -> int:
@@ -267,7 +269,7 @@ def _run(given: Sequence[str]) -> int:
         raise
     except KeyboardInterrupt:
         return INTERRUPTED
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a bug must end in one line too
         code, message = 1, _unexpected(error)
     if "--debug" in given:
         traceback.print_exc()

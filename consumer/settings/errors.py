@@ -13,7 +13,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from consumer.settings.model import PREFIX, sections
-from consumer.settings.rules import Wrong
+from consumer.settings.rules import RuleError
 
 VALUE_CHARACTERS_MAX = 120
 
@@ -48,18 +48,18 @@ def readable(error: ValidationError, origins: Origins) -> str:
     remedy = _remedy(first, section, field)
     origin = origins.get(f"{section}.{field}", Origin(f"{PREFIX}{section}__{field}".upper(), "default", env=True))
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return f"{_written(origin, section, field, first)}: {remedy}{more}"
+    return f"{_written(origin, field, first)}: {remedy}{more}"
 
 
 def _setting(problem: Any) -> tuple[str, str]:
     section = str(problem["loc"][0])
     cause = problem.get("ctx", {}).get("error")
-    if isinstance(cause, Wrong) and cause.field:
+    if isinstance(cause, RuleError) and cause.field:
         return section, cause.field
     return section, str(problem["loc"][1]) if len(problem["loc"]) > 1 else ""
 
 
-def _written(origin: Origin, section: str, field: str, problem: Any) -> str:
+def _written(origin: Origin, field: str, problem: Any) -> str:
     """`NAME=value` or `name = value in FILE`, without any value that could be a secret."""
     value = problem["input"]
     if isinstance(value, dict):
@@ -81,7 +81,7 @@ def _shown(value: object) -> str:
 
 def _remedy(problem: Any, section: str, field: str) -> str:
     cause = problem.get("ctx", {}).get("error")
-    if isinstance(cause, Wrong):
+    if isinstance(cause, RuleError):
         return str(cause)
     kind = problem["type"]
     if kind == "extra_forbidden":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from consumer.settings.rules import Wrong
+from consumer.settings.rules import RuleError
 
 MASK = "********"
 
@@ -75,7 +75,7 @@ def flatten(tree: object, prefix: str = "") -> Iterator[tuple[str, str]]:
     """Properties as librdkafka wants them, all strings. TOML reads `session.timeout.ms = 6000` as nested tables:
     they mean the dotted name."""
     if not isinstance(tree, Mapping):
-        raise Wrong('must be a JSON object of librdkafka properties, for example {"session.timeout.ms": 30000}')
+        raise RuleError('must be a JSON object of librdkafka properties, for example {"session.timeout.ms": 30000}')
     for key, value in tree.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping):
@@ -85,21 +85,21 @@ def flatten(tree: object, prefix: str = "") -> Iterator[tuple[str, str]]:
         elif isinstance(value, str | int | float):
             yield name, str(value)
         else:
-            raise Wrong(f"{name} must be a string, a number, true or false")
+            raise RuleError(f"{name} must be a string, a number, true or false")
 
 
 def check_properties(extra: Mapping[str, str], group_protocol: str) -> None:
     """Refuse what would break or contradict the consumer; each refusal says why and what to use instead."""
     for name in extra:
         if name in _OWNED:
-            raise Wrong(f"{name} has a setting of its own: use ZKP2P_KAFKA__{_OWNED[name]}")
+            raise RuleError(f"{name} has a setting of its own: use ZKP2P_KAFKA__{_OWNED[name]}")
         if name in _RESERVED or name.endswith("_cb"):
-            raise Wrong(f"{name} can't be set: {_RESERVED.get(name, _CALLBACK)}; remove it")
+            raise RuleError(f"{name} can't be set: {_RESERVED.get(name, _CALLBACK)}; remove it")
     if group_protocol == "consumer":
         for name in ("session.timeout.ms", "heartbeat.interval.ms"):
             if name in extra:
                 remedy = f"the broker decides it under group_protocol=consumer (its group.consumer.{name}); remove it"
-                raise Wrong(f"{name} can't be set: {remedy}")
+                raise RuleError(f"{name} can't be set: {remedy}")
     else:
         _check_timeouts(extra)
 
@@ -113,17 +113,19 @@ def _check_timeouts(extra: Mapping[str, str]) -> None:
     low, high = SESSION_TIMEOUT_MS_MIN, SESSION_TIMEOUT_MS_MAX
     session = _milliseconds(extra, "session.timeout.ms", SESSION_TIMEOUT_MS)
     if not low <= session <= high:
-        raise Wrong(f"session.timeout.ms={session} must be from {low} to {high}: every deadline derives from it")
+        raise RuleError(f"session.timeout.ms={session} must be from {low} to {high}: every deadline derives from it")
     heartbeat = _milliseconds(extra, "heartbeat.interval.ms", 3_000)
     if not 1 <= heartbeat <= session / 2:
-        raise Wrong(f"heartbeat.interval.ms={heartbeat} must be from 1 to half of session.timeout.ms ({session // 2})")
+        raise RuleError(
+            f"heartbeat.interval.ms={heartbeat} must be from 1 to half of session.timeout.ms ({session // 2})"
+        )
     poll = _milliseconds(extra, "max.poll.interval.ms", _MAX_POLL_INTERVAL_MS)
     if poll < session:
-        raise Wrong(f"max.poll.interval.ms={poll} must not be below session.timeout.ms ({session}): set both")
+        raise RuleError(f"max.poll.interval.ms={poll} must not be below session.timeout.ms ({session}): set both")
 
 
 def _milliseconds(extra: Mapping[str, str], name: str, default: int) -> int:
     text = extra.get(name, str(default))
     if not re.fullmatch(r"[0-9]{1,9}", text):
-        raise Wrong(f"{name}={text} must be a whole number of milliseconds")
+        raise RuleError(f"{name}={text} must be a whole number of milliseconds")
     return int(text)

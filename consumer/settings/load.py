@@ -65,7 +65,7 @@ def load(
         settings = Settings(**found.values)  # type: ignore[arg-type]
     except ValidationError as error:
         raise UsageError(readable(error, found.origins)) from None
-    settings._sources.update({name: origin.text for name, origin in found.origins.items()})
+    settings.remember_sources({name: origin.text for name, origin in found.origins.items()})
     return settings
 
 

@@ -20,7 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from consumer.core.errors import UsageError
 from consumer.settings import extra as extras
 from consumer.settings import rules
-from consumer.settings.rules import Wrong
+from consumer.settings.rules import RuleError
 
 PREFIX = "ZKP2P_"
 
@@ -36,7 +36,7 @@ def _upper(value: object) -> object:
 def _no_bool(value: object) -> object:
     """pydantic reads true as 1; a TOML file that says so means something else."""
     if isinstance(value, bool):
-        raise Wrong("must be a number")
+        raise RuleError("must be a number")
     return value
 
 
@@ -112,9 +112,11 @@ class KafkaSettings(Section):
     def _agree(self) -> KafkaSettings:
         extras_error(self.extra, self.group_protocol)
         if self.topic == self.dlq_topic:
-            raise Wrong("must differ from the topic of the events: dead letters would be read as events", "dlq_topic")
+            raise RuleError(
+                "must differ from the topic of the events: dead letters would be read as events", "dlq_topic"
+            )
         if self.instance_id and self.group_protocol == "consumer":
-            raise Wrong(
+            raise RuleError(
                 "can't be combined with group_protocol=consumer: a restarted static member stays locked out until its"
                 " old session ends; unset it, or use group_protocol=classic",
                 "instance_id",
@@ -126,24 +128,24 @@ class KafkaSettings(Section):
         sasl = self.security_protocol.startswith("SASL_")
         for name in ("sasl_mechanism", "sasl_username", "sasl_password"):
             if getattr(self, name) is not None and not sasl:
-                raise Wrong("needs ZKP2P_KAFKA__SECURITY_PROTOCOL=SASL_SSL (or SASL_PLAINTEXT)", name)
+                raise RuleError("needs ZKP2P_KAFKA__SECURITY_PROTOCOL=SASL_SSL (or SASL_PLAINTEXT)", name)
         if self.ssl_ca_location and not self.security_protocol.endswith("SSL"):
             remedy = "needs ZKP2P_KAFKA__SECURITY_PROTOCOL=SSL (or SASL_SSL): without it nothing is encrypted"
-            raise Wrong(remedy, "ssl_ca_location")
+            raise RuleError(remedy, "ssl_ca_location")
         if sasl and self.sasl_mechanism is None:
-            raise Wrong("needs ZKP2P_KAFKA__SASL_MECHANISM too, for example SCRAM-SHA-512", "security_protocol")
+            raise RuleError("needs ZKP2P_KAFKA__SASL_MECHANISM too, for example SCRAM-SHA-512", "security_protocol")
         by_password = sasl and self.sasl_mechanism not in {"OAUTHBEARER", "GSSAPI"}
         if by_password and (not self.sasl_username or self.sasl_password is None):
             remedy = "needs ZKP2P_KAFKA__SASL_USERNAME and ZKP2P_KAFKA__SASL_PASSWORD(_FILE) too"
-            raise Wrong(remedy, "sasl_mechanism")
+            raise RuleError(remedy, "sasl_mechanism")
 
 
 def extras_error(properties: Mapping[str, str], group_protocol: str) -> None:
     """Whatever is wrong with a property is EXTRA's fault, whichever section rule finds it."""
     try:
         extras.check_properties(properties, group_protocol)
-    except Wrong as wrong:
-        raise Wrong(str(wrong), "extra") from None
+    except RuleError as wrong:
+        raise RuleError(str(wrong), "extra") from None
 
 
 class ClickHouseSettings(Section):
@@ -176,11 +178,11 @@ class ClickHouseSettings(Section):
     @model_validator(mode="after")
     def _agree(self) -> ClickHouseSettings:
         if self.ca_location and not self.url.startswith("https:"):
-            raise Wrong(
+            raise RuleError(
                 "needs an https:// address in ZKP2P_CLICKHOUSE__URL: without it nothing is encrypted", "ca_location"
             )
         if self.cluster and self.embedded:
-            raise Wrong("needs a server: the embedded engine has no cluster; unset it", "cluster")
+            raise RuleError("needs a server: the embedded engine has no cluster; unset it", "cluster")
         return self
 
 
@@ -215,7 +217,8 @@ class HttpSettings(Section):
     """Metrics and health."""
 
     host: Annotated[str, AfterValidator(rules.host_name)] = Field(
-        default="0.0.0.0", description="Address of /metrics, /livez and /readyz."
+        default="0.0.0.0",  # noqa: S104 - it is for the scraper on another host
+        description="Address of /metrics, /livez and /readyz.",
     )
     port: Count = Field(default=9464, ge=0, le=65535, description="Its port; 0 takes a free one.")
 
@@ -248,14 +251,18 @@ class Settings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Only what is passed: `load` reads environment and file itself, to know where each value came from."""
         return (init_settings,)
+
+    def remember_sources(self, sources: Mapping[str, str]) -> None:
+        """For `load`: where the values that are no defaults came from."""
+        self._sources.update(sources)
 
     def sources(self) -> dict[str, str]:
         """Where each value came from, by dotted name: `default`, `env NAME`, `file PATH`, `secret file PATH`."""
