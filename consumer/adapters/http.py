@@ -10,6 +10,7 @@ import errno
 import io
 import socket
 import socketserver
+import sys
 import threading
 import time
 from http import HTTPStatus
@@ -85,7 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
         return False
 
     def do_GET(self) -> None:
-        owner = cast(_Server, self.server)
+        owner = cast("_Server", self.server)
         path = urlsplit(self.path).path
         if path == "/metrics":
             encode, content_type = choose_encoder(self.headers.get("Accept", ""))
@@ -97,7 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(HTTPStatus.NOT_FOUND, "text/plain", (" ".join(PATHS) + "\n").encode())
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815 - the name http.server looks for
 
     def _verdict(self, verdict: Verdict) -> None:
         status = HTTPStatus.OK if verdict.ok else HTTPStatus.SERVICE_UNAVAILABLE
@@ -117,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
         """Nothing: a line a scrape helps nobody, and a stranger's request line has no place in our log."""
 
 
@@ -153,8 +154,9 @@ class _Server(socketserver.ThreadingTCPServer):
         finally:
             self._free.release()
 
-    def handle_error(self, request: object, client_address: object) -> None:
-        log.exception("http request failed")
+    def handle_error(self, *_: object) -> None:
+        # socketserver calls this while it handles the exception.
+        log.error("http request failed", exc_info=sys.exc_info())
 
 
 class HttpServer:

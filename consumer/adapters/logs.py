@@ -28,7 +28,7 @@ _OUR_HANDLER = "zkp2p-consumer"
 
 
 def configure(
-    level: str = "info", format: Format = "json", *, secrets: Iterable[str] = (), stream: TextIO | None = None
+    level: str = "info", style: Format = "json", *, secrets: Iterable[str] = (), stream: TextIO | None = None
 ) -> None:
     """Sets the process's log up; a second call replaces the first.
 
@@ -55,7 +55,7 @@ def configure(
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(format, stream)],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(style, stream)],
         )
     )
     root = logging.getLogger()
@@ -72,8 +72,8 @@ def librdkafka_logger() -> logging.Logger:
     return logging.getLogger(LIBRDKAFKA)
 
 
-def _renderers(format: Format, stream: TextIO) -> list[Processor]:
-    if format == "console":
+def _renderers(style: Format, stream: TextIO) -> list[Processor]:
+    if style == "console":
         colours = stream.isatty() and not os.environ.get("NO_COLOR")
         # format_exc_info has made text of the exception already: no locals, which could hold secrets.
         return [structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback)]
@@ -91,7 +91,7 @@ class _Masker:
         # The longest first: a secret may be part of another.
         self._secrets = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
 
-    def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         if not self._secrets:
             return event
         return {

@@ -45,6 +45,13 @@ REJECT_CODES = (
 CLOSE_REASONS = ("rows", "bytes", "age", "idle", "revoke", "shutdown")
 RECOVERY_KINDS = ("clean", "waited", "orphans", "reread")
 STAGES = ("event", "kafka")
+STEPS = (
+    *("committed", "log", "touched", "quiet", "sink", "mend", "seek"),  # taking a partition over
+    *("hydrate", "dead_letters", "insert", "ledger", "commit"),  # landing a batch
+)
+"""What `retries_total` calls the steps of `consumer.core.life`."""
+CAUSES = ("network", "timeout")
+"""The causes known beforehand; an adapter may name others, each a word of a fixed set."""
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 LATENCY = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 86400.0)
@@ -183,6 +190,9 @@ class Metrics:
             self.batch_close_total.labels(reason)
         for kind in RECOVERY_KINDS:
             self.recoveries_total.labels(kind)
+        for step in STEPS:
+            for cause in CAUSES:
+                self.retries_total.labels(step, cause)
 
     def initialise(self, topic: str, partition: int) -> None:
         """At assignment: the partition's series start at 0; those that exist keep their value."""
@@ -203,20 +213,21 @@ class Metrics:
         self.build_info.info({"version": version, "librdkafka": librdkafka, "clickhouse": clickhouse})
 
     def _counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
-        return self._keep(name, text, Counter(PREFIX + name, text, labels, registry=self.registry))
+        self._describe(name, "counter", labels, text)
+        return self._keep(labels, Counter(PREFIX + name, text, labels, registry=self.registry))
 
     def _gauge(self, name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
-        return self._keep(name, text, Gauge(PREFIX + name, text, labels, registry=self.registry))
+        self._describe(name, "gauge", labels, text)
+        return self._keep(labels, Gauge(PREFIX + name, text, labels, registry=self.registry))
 
     def _histogram(self, name: str, text: str, buckets: Sequence[float]) -> Histogram:
-        return self._keep(name, text, Histogram(PREFIX + name, text, buckets=buckets, registry=self.registry))
+        self._describe(name, "histogram", (), text)
+        return Histogram(PREFIX + name, text, buckets=buckets, registry=self.registry)
 
-    def _keep(self, name: str, text: str, metric: _M) -> _M:
-        labels = tuple(metric._labelnames)
-        self._describe(name, str(metric._type), labels, text)
+    def _keep(self, labels: Sequence[str], metric: _M) -> _M:
         if "partition" in labels:
             self._by_partition.append(metric)
         return metric
 
-    def _describe(self, name: str, kind: str, labels: tuple[str, ...], text: str) -> None:
-        self.described.append(Described(PREFIX + name, kind, labels, text))
+    def _describe(self, name: str, kind: str, labels: Sequence[str], text: str) -> None:
+        self.described.append(Described(PREFIX + name, kind, tuple(labels), text))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import socket
 import time
@@ -8,9 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
 from consumer.adapters import http as subject
+from consumer.adapters import logs
 from consumer.adapters.health import Health
 from consumer.adapters.http import HttpServer
 from consumer.adapters.metrics import Metrics
@@ -77,27 +81,33 @@ def test_openmetrics_when_asked_for(server: HttpServer) -> None:
 
 def test_readiness_says_why_not(server: HttpServer, health: Health) -> None:
     response, body = ask(server, "/readyz")
-    assert response.status == 503 and json.loads(body)["why"].startswith("starting")
+    assert response.status == 503
+    assert json.loads(body)["why"].startswith("starting")
     health.ready()
     response, body = ask(server, "/readyz")
-    assert response.status == 200 and json.loads(body) == {"ok": True, "why": "started"}
+    assert response.status == 200
+    assert json.loads(body) == {"ok": True, "why": "started"}
 
 
 def test_liveness_follows_the_loop_and_fatal_errors(server: HttpServer, health: Health) -> None:
     assert ask(server, "/livez")[0].status == 200
     CLOCK.now += 11
     response, body = ask(server, "/livez")
-    assert response.status == 503 and "has not turned for 11 s" in json.loads(body)["why"]
+    assert response.status == 503
+    assert "has not turned for 11 s" in json.loads(body)["why"]
     health.tick()
     assert ask(server, "/livez")[0].status == 200
     health.fatal("fenced")
     response, body = ask(server, "/livez")
-    assert response.status == 503 and json.loads(body) == {"ok": False, "why": "fatal: fenced"}
+    assert response.status == 503
+    assert json.loads(body) == {"ok": False, "why": "fatal: fenced"}
 
 
 def test_head_has_headers_only(server: HttpServer) -> None:
     response, body = ask(server, "/livez", "HEAD")
-    assert response.status == 200 and body == b"" and int(response.getheader("Content-Length", "0")) > 0
+    assert response.status == 200
+    assert body == b""
+    assert int(response.getheader("Content-Length", "0")) > 0
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics/", "/debug", "/../etc/passwd", "//livez/x", "/livez%00"])
@@ -119,7 +129,9 @@ def test_one_request_a_connection(server: HttpServer) -> None:
 
 def test_garbage_gets_an_error_not_a_traceback(server: HttpServer) -> None:
     answer = raw(server, b"\x16\x03\x01\x00\xa5 \x00\xff\r\n\r\n")
-    assert b"400" in answer and b"Traceback" not in answer and b"Python" not in answer
+    assert b"400" in answer
+    assert b"Traceback" not in answer
+    assert b"Python" not in answer
     assert ask(server, "/livez")[0].status == 200
 
 
@@ -192,3 +204,21 @@ def test_the_port_is_free_again_after_close(health: Health) -> None:
         ask(first, "/livez")
     with HttpServer("127.0.0.1", first.port, CollectorRegistry(), health) as second:
         assert second.port == first.port
+
+
+class _Broken(Collector):
+    def collect(self) -> Iterator[Metric]:
+        raise ValueError("no figures")
+
+
+def test_a_failing_metric_is_logged_and_kills_nothing(health: Health) -> None:
+    stream = io.StringIO()
+    logs.configure(stream=stream)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Broken())
+    with HttpServer("127.0.0.1", 0, registry, health) as server:
+        assert raw(server, b"GET /metrics HTTP/1.0\r\n\r\n") == b""
+        assert ask(server, "/livez")[0].status == 200
+    line = json.loads(stream.getvalue())
+    assert line["event"] == "http request failed"
+    assert "no figures" in line["exception"]

@@ -64,27 +64,29 @@ def test_configuring_twice_writes_once() -> None:
     logs.configure(stream=first)
     logs.configure(stream=second)
     structlog.get_logger("a").info("x")
-    assert first.getvalue() == "" and len(lines(second)) == 1
+    assert first.getvalue() == ""
+    assert len(lines(second)) == 1
 
 
-@pytest.mark.parametrize("format", ["json", "console"])
-def test_secrets_are_masked_wherever_they_turn_up(format: logs.Format) -> None:
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_secrets_are_masked_wherever_they_turn_up(style: logs.Format) -> None:
     stream = io.StringIO()
-    logs.configure("debug", format, secrets=["hunter2", "hunter2-longer", "", 'quo"te'], stream=stream)
+    logs.configure("debug", style, secrets=["hunter2", "hunter2-longer", "", 'quo"te'], stream=stream)
     log = structlog.get_logger("a")
     log.info("login with hunter2 failed", url="http://u:hunter2-longer@h", nested={"a": ["x hunter2"]})
     log.info("quoted", value='a quo"te b', error=ValueError("bad hunter2"))
     logging.getLogger("library").error("password %s", "hunter2")
     try:
-        raise RuntimeError("secret is hunter2")
-    except RuntimeError:
+        int("secret is hunter2")
+    except ValueError:
         log.exception("failed")
         logging.getLogger("library").exception("failed too")
     text = stream.getvalue()
-    assert "hunter2" not in text and "quo" not in text.replace("quoted", "")
+    assert "hunter2" not in text
+    assert "quo" not in text.replace("quoted", "")
     assert "longer" not in text
     assert text.count(logs.MASK) >= 7
-    assert text.count("RuntimeError") >= 2, "the exceptions themselves are still told"
+    assert text.count("invalid literal") >= 2, "the exceptions themselves are still told"
 
 
 def test_a_traceback_stays_one_line_of_json_and_shows_no_locals() -> None:
@@ -92,7 +94,7 @@ def test_a_traceback_stays_one_line_of_json_and_shows_no_locals() -> None:
     logs.configure(stream=stream)
 
     def work() -> None:
-        password = "in-a-local-variable"  # noqa: S105
+        password = "in-a-local-variable"
         raise RuntimeError(f"broke after {len(password)}")
 
     try:
@@ -106,9 +108,10 @@ def test_a_traceback_stays_one_line_of_json_and_shows_no_locals() -> None:
 
 def test_console_is_for_people_without_colours_in_a_file() -> None:
     stream = io.StringIO()
-    logs.configure(format="console", stream=stream)
+    logs.configure(style="console", stream=stream)
     structlog.get_logger("a").info("batch landed", partition=3)
-    assert "batch landed" in stream.getvalue() and "partition=3" in stream.getvalue()
+    assert "batch landed" in stream.getvalue()
+    assert "partition=3" in stream.getvalue()
     assert "\x1b" not in stream.getvalue()
 
 
@@ -120,12 +123,13 @@ class _Terminal(io.StringIO):
 def test_colours_on_a_terminal_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     coloured, plain = _Terminal(), _Terminal()
-    logs.configure(format="console", stream=coloured)
+    logs.configure(style="console", stream=coloured)
     structlog.get_logger("a").info("x")
     monkeypatch.setenv("NO_COLOR", "1")
-    logs.configure(format="console", stream=plain)
+    logs.configure(style="console", stream=plain)
     structlog.get_logger("a").info("x")
-    assert "\x1b" in coloured.getvalue() and "\x1b" not in plain.getvalue()
+    assert "\x1b" in coloured.getvalue()
+    assert "\x1b" not in plain.getvalue()
 
 
 class Clock:
@@ -178,4 +182,5 @@ def test_librdkafka_writes_through_our_log() -> None:
         if stream.getvalue():
             break
     found = lines(stream)
-    assert found and all(line["logger"] == "librdkafka" for line in found)
+    assert found
+    assert all(line["logger"] == "librdkafka" for line in found)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,7 +31,8 @@ def test_every_metric_is_named_by_the_conventions_and_explained() -> None:
     for d in described:
         assert re.fullmatch(r"zkp2p_consumer_[a-z0-9_]+", d.name), d.name
         assert d.name.endswith("_total") == (d.kind == "counter"), d.name
-        assert len(d.help) > 15 and d.help.endswith("."), d.name
+        assert len(d.help) > 15, d.name
+        assert d.help.endswith("."), d.name
         assert set(d.labels) <= {
             *("topic", "partition", "code", "reason", "stage", "step", "cause", "kind"),
             *("version", "librdkafka", "clickhouse"),
@@ -40,7 +42,6 @@ def test_every_metric_is_named_by_the_conventions_and_explained() -> None:
 def test_every_described_metric_is_an_attribute_and_is_exposed() -> None:
     metrics = Metrics()
     metrics.initialise("t", 0)
-    metrics.retries_total.labels("insert", "timeout")
     metrics.set_build_info("1.0", "2.16", "26.7")
     exposed = {re.sub(r"_(bucket|count|sum)$", "", name) for name, _ in series(metrics)}
     for d in metrics.described:
@@ -54,6 +55,8 @@ def test_known_series_start_at_zero() -> None:
         assert value(metrics, "batch_close_total", reason=reason) == 0
     for kind in m.RECOVERY_KINDS:
         assert value(metrics, "recoveries_total", kind=kind) == 0
+    for step in m.STEPS:
+        assert value(metrics, "retries_total", step=step, cause="timeout") == 0
     for stage in m.STAGES:
         assert value(metrics, "event_latency_seconds_count", stage=stage) == 0
     metrics.initialise("t", 7)
@@ -77,7 +80,8 @@ def test_a_revoked_partition_leaves_nothing_behind_and_its_neighbours_stay() -> 
     metrics.records_rejected_total.labels("t", 0, "empty").inc()
     metrics.forget_partition("t", 0)
     left = {labels for _, labels in set(series(metrics)) - before}
-    assert left and all(("partition", "10") in labels for labels in left)
+    assert left
+    assert all(("partition", "10") in labels for labels in left)
     metrics.forget_partition("t", 0)
     metrics.forget_partition("t", 10)
     assert set(series(metrics)) == before
@@ -127,3 +131,9 @@ def test_latency_counts_a_batch_as_prometheus_counts_one_by_one() -> None:
 def test_only_known_stages() -> None:
     with pytest.raises(KeyError):
         Metrics().event_latency_seconds.labels("other")
+
+
+def test_the_steps_are_those_of_the_life_of_a_partition() -> None:
+    source = (Path(m.__file__).parents[1] / "core" / "life.py").read_text()
+    named = set(re.findall(r"_until_done\(\s*\"([a-z_]+)\"", source))
+    assert named == set(m.STEPS)
