@@ -19,7 +19,7 @@ import typer
 from typer.exceptions import TyperException
 
 from consumer import __version__, console
-from consumer.core.errors import ConsumerError, UsageError
+from consumer.core.errors import ConsumerError, Retryable, UsageError
 from consumer.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 PROGRAM = "zkp2p-consumer"
 INTERRUPTED = 130
 """128 + SIGINT, as a shell reports it."""
+SILENCE_SECONDS = 20
+"""How long a command that people type waits for a server that says nothing at all."""
 GLOBAL_OPTIONS = {"--config": True, "--debug": False}
 """Understood before and behind the command: option -> whether a value follows."""
 
@@ -193,8 +195,9 @@ def dlq_list(
     """List dead letters, newest first."""
     settings = _operator_settings(context)
     from consumer.operate import dlq as room
+    from consumer.operate.letters import Filter
 
-    room.show_list(settings, room.Filter.of(code, since, until, partition), limit, output_format)
+    room.show_list(settings, Filter.of(code, since, until, partition), limit, output_format)
 
 
 @dlq.command("show", epilog=_examples("dlq show 0/17", "dlq show 0/17 --format json"))
@@ -206,8 +209,9 @@ def dlq_show(
     """Show one dead letter whole: headers, key and value."""
     settings = _operator_settings(context)
     from consumer.operate import dlq as room
+    from consumer.operate.letters import place as parsed
 
-    room.show_one(settings, room.place(place), output_format)
+    room.show_one(settings, parsed(place), output_format)
 
 
 @dlq.command("replay", epilog=_examples("dlq replay 0/17 0/18", "dlq replay --code not_in_enum --since 2d --dry-run"))
@@ -228,7 +232,7 @@ def dlq_replay(
     Each keeps its key, its bytes and its original time."""
     settings = _operator_settings(context)
     from consumer.operate import replay as room
-    from consumer.operate.dlq import Filter, place
+    from consumer.operate.letters import Filter, place
 
     chosen = room.Choice.of(
         [place(text) for text in places or []], Filter.of(code, since, until, partition), everything
@@ -340,10 +344,23 @@ def _log(settings: Settings, level: str | None) -> None:
 
 @contextmanager
 def _clickhouse(settings: Settings, **options: None) -> Iterator[Client]:
-    from consumer.adapters.clickhouse import connect
+    """A client that gives up on a silent server; the driver's errors inside come out as ours.
 
-    client = connect(settings.clickhouse, **options)
+    A query may take longer: the server reports its progress, and only silence counts.
+    """
+    from clickhouse_connect.driver.exceptions import ClickHouseError
+
+    from consumer.adapters.clickhouse import connect, translate
+
     try:
-        yield client
-    finally:
-        client.close()
+        client = connect(settings.clickhouse, send_receive_timeout=SILENCE_SECONDS, **options)
+        try:
+            yield client
+        except (ClickHouseError, OSError) as error:
+            if isinstance(error, BrokenPipeError):
+                raise
+            raise translate(error, "query", settings.clickhouse) from error
+        finally:
+            client.close()
+    except Retryable as error:
+        raise Retryable(f"{error}: check ZKP2P_CLICKHOUSE__URL and that the server is up", error.cause) from error

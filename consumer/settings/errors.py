@@ -33,11 +33,11 @@ class Origin:
 Origins = dict[str, Origin]
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str], otherwise: str = "`zkp2p-consumer config` lists them all") -> str:
     """`: did you mean X?`, or where to look when nothing is near."""
     tails = {candidate.removeprefix(PREFIX): candidate for candidate in known}
     close = difflib.get_close_matches(name.removeprefix(PREFIX), tails, n=1, cutoff=0.5)
-    return f": did you mean {tails[close[0]]}?" if close else ": `zkp2p-consumer config` lists them all"
+    return f": did you mean {tails[close[0]]}?" if close else f": {otherwise}"
 
 
 def readable(error: ValidationError, origins: Origins) -> str:

@@ -91,7 +91,7 @@ def host_name(value: str) -> str:
 
 
 def clickhouse_url(value: str) -> str:
-    """`http(s)://host[:port]`, or `chdb:///DIR` for the embedded engine, whose folder comes back absolute."""
+    """`http(s)://host[:port][/path of a proxy]`, or `chdb:///DIR` for the embedded engine, whose folder comes back absolute."""
     if value.startswith("chdb:"):
         return _embedded_url(value)
     try:
@@ -104,7 +104,7 @@ def clickhouse_url(value: str) -> str:
     if not url.hostname or port == 0:
         raise RuleError("has no valid host or port: write http://host:8123 or https://host:8443")
     _refuse_extras(url)
-    return f"{url.scheme}://{url.netloc}"
+    return f"{url.scheme}://{url.netloc}{url.path.rstrip('/')}"
 
 
 def _refuse_extras(url: SplitResult) -> None:
@@ -112,7 +112,7 @@ def _refuse_extras(url: SplitResult) -> None:
         raise RuleError(
             "must not hold credentials: use ZKP2P_CLICKHOUSE__USERNAME and ZKP2P_CLICKHOUSE__PASSWORD(_FILE)"
         )
-    if url.query or url.fragment or url.path not in {"", "/"}:
+    if url.query or url.fragment:
         raise RuleError("must end after host and port: the database is ZKP2P_CLICKHOUSE__DATABASE")
 
 

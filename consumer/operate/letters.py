@@ -1,0 +1,159 @@
+"""A dead letter as its headers describe it, and the choice among many."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from confluent_kafka import Message
+
+from consumer.core.errors import UsageError
+from consumer.settings.errors import nearest
+
+CODES = (
+    "too_large",
+    "empty",
+    "not_json",
+    "not_an_object",
+    "missing_field",
+    "wrong_type",
+    "not_in_enum",
+    "bad_timestamp",
+    "out_of_range",
+)
+REPLAY_COUNT = "zkp2p.replay.count"
+OURS = ("zkp2p.error.", "zkp2p.source.", "zkp2p.consumer.")
+"""Headers that a dead letter gets; the rest are the record's own."""
+
+Headers = list[tuple[str, str | bytes | None]]
+_AGE = re.compile(r"([0-9]{1,6})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """Where a dead letter is, and what its headers say. Without its payload: a list of many stays small."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+    """Of the dead letter itself: when the record was rejected. -1 when unknown."""
+    code: str
+    message: str
+    source_topic: str
+    source_partition: int | None
+    source_offset: int | None
+    source_timestamp_ms: int | None
+    version: str
+    replays: int
+
+    @property
+    def place(self) -> str:
+        return f"{self.partition}/{self.offset}"
+
+    @property
+    def source(self) -> str:
+        """Topic and place of the rejected record; `-` for a record that is no dead letter of ours."""
+        return f"{self.source_topic} {self.source_partition}/{self.source_offset}" if self.source_topic else "-"
+
+
+def read_letter(message: Message) -> Letter:
+    """Whatever is in the topic comes out as a letter, foreign records too: with empty fields."""
+    # The last of a name counts: a letter that failed twice has had its headers renewed.
+    headers = {name: (as_bytes(value) or b"").decode("utf-8", "replace") for name, value in own_headers(message)}
+    return Letter(
+        partition=message.partition() or 0,
+        offset=message.offset() or 0,
+        timestamp_ms=message.timestamp()[1],
+        code=headers.get("zkp2p.error.code", ""),
+        message=headers.get("zkp2p.error.message", ""),
+        source_topic=headers.get("zkp2p.source.topic", ""),
+        source_partition=_number(headers.get("zkp2p.source.partition")),
+        source_offset=_number(headers.get("zkp2p.source.offset")),
+        source_timestamp_ms=_number(headers.get("zkp2p.source.timestamp")),
+        version=headers.get("zkp2p.consumer.version", ""),
+        replays=_number(headers.get(REPLAY_COUNT)) or 0,
+    )
+
+
+def own_headers(message: Message) -> Headers:
+    """A message's headers as a list, whatever the client made of them."""
+    found = message.headers() or []
+    return list(found.items()) if isinstance(found, dict) else list(found)
+
+
+def as_bytes(content: str | bytes | None) -> bytes | None:
+    """The client's types allow text where it only ever hands out bytes."""
+    return content.encode() if isinstance(content, str) else content
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and re.fullmatch(r"[0-9]{1,18}", text) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which dead letters: those that meet every condition that is set. Times are those of the dead letters."""
+
+    codes: frozenset[str] = frozenset()
+    since_ms: int | None = None
+    until_ms: int | None = None
+    partition: int | None = None
+
+    @classmethod
+    def of(cls, codes: list[str] | None, since: str | None, until: str | None, partition: int | None) -> Filter:
+        """From the command line; UsageError where it can't be understood."""
+        for code in codes or []:
+            if code not in CODES:
+                hint = nearest(code, CODES, f"codes are {', '.join(CODES)}")
+                raise UsageError(f"--code {code}: there is no such code{hint}")
+        return cls(frozenset(codes or []), _when("--since", since), _when("--until", until), partition)
+
+    @property
+    def chooses(self) -> bool:
+        """Whether any condition is set."""
+        return self != Filter()
+
+    def matches(self, letter: Letter) -> bool:
+        return (
+            (not self.codes or letter.code in self.codes)
+            and (self.since_ms is None or letter.timestamp_ms >= self.since_ms)
+            and (self.until_ms is None or letter.timestamp_ms < self.until_ms)
+            and (self.partition is None or letter.partition == self.partition)
+        )
+
+
+def place(text: str) -> tuple[int, int]:
+    """`0/17` -> (0, 17)."""
+    match = re.fullmatch(r"([0-9]{1,9})[/:]([0-9]{1,18})", text)
+    if match is None:
+        raise UsageError(f"{text!r} is no place of a dead letter: write PARTITION/OFFSET, for example 0/17")
+    return int(match[1]), int(match[2])
+
+
+def iso(milliseconds: int | None) -> str:
+    """Milliseconds since 1970 as RFC 3339, or `-`."""
+    if milliseconds is None or milliseconds < 0:
+        return "-"
+    try:
+        time = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (OverflowError, ValueError, OSError):
+        return str(milliseconds)
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _when(option: str, text: str | None) -> int | None:
+    """A time, or an age counted back from now; milliseconds since 1970."""
+    if text is None:
+        return None
+    if age := _AGE.fullmatch(text):
+        time = datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
+    else:
+        try:
+            time = datetime.fromisoformat(text)
+        except ValueError:
+            remedy = "write a time such as 2026-11-23T17:00:00Z, or an age such as 90m, 2h, 7d"
+            raise UsageError(f"{option} {text}: {remedy}") from None
+        time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return round(time.timestamp() * 1000)
