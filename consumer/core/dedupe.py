@@ -48,6 +48,8 @@ class KeyIndex:
         self.memory_bytes = memory_bytes
         self.shared_needed = True
         """Set it to False when the table has no row of another topic id: then SHARED is never asked for."""
+        self.shared_topic_id = ""
+        """The topic id that SHARED leaves out. Who finds another here must start over: its SHARED is not this one."""
         self.evictions = 0
         """Days that left to make room."""
         self.hits = 0

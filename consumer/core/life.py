@@ -18,7 +18,7 @@ from typing import Any
 from consumer.core.batch import SECONDS_A_DAY, Batch, LedgerRow, Run
 from consumer.core.buffer import Buffer, Limits
 from consumer.core.decide import MonthsOf, days_to_know, decide
-from consumer.core.dedupe import KeyIndex
+from consumer.core.dedupe import SHARED, KeyIndex
 from consumer.core.effects import (
     BatchLanded,
     Commit,
@@ -167,7 +167,7 @@ class Life:
         self.position, self._pass = place.offset, place.number
         self._committed = committed.offset
         self._unknown_until = 0
-        self._index.shared_needed = self._index.shared_needed or landed.other_topic_ids
+        self._share_index(landed)
         reread = is_reread(place, landed.passes, self.topic_id)
 
         # Rows whose batch broke off may be missing from the summary; then the ledger gets to know them.
@@ -191,6 +191,14 @@ class Life:
         self.next_offset = self.position
         yield from self._until_done("seek", lambda: Seek(max(self.position, self.log.low)))
         self.reading = True
+
+    def _share_index(self, landed: Landed) -> None:
+        """The process's one index of other topic ids' rows: whose are "other" changes when the topic is made anew."""
+        index = self._index
+        if index.shared_topic_id != self.topic_id:
+            index.forget(SHARED)
+            index.shared_topic_id = self.topic_id
+        index.shared_needed = index.shared_needed or landed.other_topic_ids
 
     def _wait_for_lease(self, committed: Committed) -> Steps:
         """Sleep until no former owner's write can be accepted; True when there is nothing to wait for."""
@@ -248,8 +256,10 @@ class Life:
     def _decide(self, runs: list[Run]) -> Steps:
         today = int(self.now // SECONDS_A_DAY)
         days = days_to_know(runs, today)
+        self._expect_topic()
         while wanted := self._index.to_hydrate(self.number, days):
             found = yield from self._until_done("hydrate", lambda w=tuple(wanted): Hydrate(self.topic_id, w))
+            self._expect_topic()
             for scope, day, keys in found:
                 self._index.hydrate(scope, day, keys)
         return decide(
@@ -260,6 +270,10 @@ class Life:
             today=today,
             months_of=self._setup.months_of,
         )
+
+    def _expect_topic(self) -> None:
+        if self._index.shared_topic_id != self.topic_id:
+            raise StartOver("topic_changed")  # another partition knows of a newer topic
 
     def _check_commit(self) -> Steps:
         """Idle. Does the group still stand where we left it?"""

@@ -118,6 +118,10 @@ class Partition:
         return self._life.buffer.bytes
 
     @property
+    def buffered_rows(self) -> int:
+        return self._life.buffer.rows
+
+    @property
     def oldest_ms(self) -> int:
         """Kafka timestamp of the oldest record in our hands that has not landed; 0 when there is none."""
         inflight = self._life.inflight

@@ -1,0 +1,157 @@
+"""Does what partitions ask for. Each effect is answered once, through one queue that the loop reads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from consumer.adapters.dead_letters import DeadLetters
+from consumer.adapters.kafka import Group
+from consumer.adapters.metrics import Metrics
+from consumer.adapters.store import Store
+from consumer.core.effects import (
+    Commit,
+    Effect,
+    Hydrate,
+    Insert,
+    Mend,
+    Quiet,
+    ReadCommitted,
+    ReadLog,
+    ReadSink,
+    SendDeadLetters,
+    Touched,
+    WriteLedger,
+)
+from consumer.core.errors import ConsumerError
+from consumer.faults import fault_point
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """Whose effect it is. The epoch tells an assignment from a later one of the same partition."""
+
+    partition: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    ticket: Ticket
+    result: Any
+    error: Exception | None
+
+
+class Performer:
+    """Threads for the blocking effects: ClickHouse, lookups in Kafka, dead letters; one for commits."""
+
+    def __init__(self, group: Group, store: Store, dead_letters: DeadLetters, metrics: Metrics) -> None:
+        self._group, self._store, self._dead_letters, self._metrics = group, store, dead_letters, metrics
+        self._answers: SimpleQueue[Answer] = SimpleQueue()
+        self._pool = ThreadPoolExecutor(8, "effect")
+        self._committer = ThreadPoolExecutor(1, "commit")
+        self._commits: dict[Ticket, Commit] = {}
+        self._committing = False
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._committer.shutdown(wait=False, cancel_futures=True)
+
+    def perform(self, ticket: Ticket, effect: Effect) -> None:
+        """Begin an effect; its answer comes out of `answers`."""
+        if isinstance(effect, Commit):
+            self._commits[ticket] = effect
+        else:
+            self._pool.submit(self._answer, ticket, self._call(ticket.partition, effect))
+
+    def background(self, ticket: Ticket, call: Callable[[], Any]) -> None:
+        """Anything else that may block; answered like an effect."""
+        self._pool.submit(self._answer, ticket, call)
+
+    def answers(self, timeout: float) -> Iterator[Answer]:
+        """What has been answered; waits for a first one at most `timeout` seconds. Sends waiting commits."""
+        self._send_commits()
+        while True:
+            try:
+                answer = self._answers.get(timeout > 0, timeout) if timeout > 0 else self._answers.get_nowait()
+            except Empty:
+                return
+            timeout = 0.0
+            if answer.ticket.partition == _COMMITS:
+                self._committing = False
+                if answer.error is not None:
+                    raise answer.error
+                yield from answer.result
+            else:
+                yield answer
+            self._send_commits()
+
+    def _answer(self, ticket: Ticket, call: Callable[[], Any]) -> None:
+        try:
+            answer = Answer(ticket, call(), None)
+        except Exception as error:  # whatever it is, the loop has to know
+            answer = Answer(ticket, None, error)
+        self._answers.put(answer)
+
+    def _call(self, partition: int, effect: Effect) -> Callable[[], Any]:
+        store, group = self._store, self._group
+        match effect:
+            case Insert():
+                return self._timed(self._metrics.insert_seconds.observe, "insert", lambda: store.insert(partition, effect))
+            case WriteLedger():
+                return self._timed(None, "ledger", lambda: store.write_ledger(effect))
+            case SendDeadLetters():
+                return self._timed(None, "dead_letters", lambda: self._dead_letters.send(partition, effect.letters))
+            case Hydrate():
+                return self._timed(
+                    self._metrics.hydrate_seconds.observe, "hydrate", lambda: store.hydrate(partition, effect)
+                )
+            case Mend():
+                return self._timed(None, "mend", lambda: store.mend(partition, effect))
+            case ReadCommitted():
+                return self._timed(None, "committed", lambda: group.committed(partition))
+            case ReadLog():
+                return self._timed(None, "log", lambda: group.bounds(partition))
+            case Touched():
+                return self._timed(None, "touched", lambda: store.touched(partition))
+            case Quiet():
+                return self._timed(None, "quiet", lambda: store.quiet(partition))
+            case ReadSink():
+                return self._timed(None, "sink", lambda: store.landed(partition))
+        raise AssertionError(f"no one performs {effect!r}")
+
+    def _timed(self, observe: Callable[[float], None] | None, step: str, call: Callable[[], Any]) -> Callable[[], Any]:
+        def timed() -> Any:
+            fault_point(f"before_{step}")
+            began = time.perf_counter()
+            result = call()
+            if observe is not None:
+                observe(time.perf_counter() - began)
+            fault_point(f"after_{step}")
+            return result
+
+        return timed
+
+    def _send_commits(self) -> None:
+        """All commits that wait, in one call; the next call waits for this one's answer, so none can overtake."""
+        if self._committing or not self._commits:
+            return
+        self._committing = True
+        commits, self._commits = self._commits, {}
+        self._committer.submit(self._answer, Ticket(_COMMITS, 0), lambda: self._commit(commits))
+
+    def _commit(self, commits: dict[Ticket, Commit]) -> list[Answer]:
+        by_partition = {ticket.partition: commit for ticket, commit in commits.items()}
+        call = self._timed(self._metrics.commit_seconds.observe, "commit", lambda: self._group.commit(by_partition))
+        try:
+            outcome = call()
+        except ConsumerError as error:
+            return [Answer(ticket, None, error) for ticket in commits]
+        return [Answer(ticket, None, outcome[ticket.partition]) for ticket in commits]
+
+
+_COMMITS = -2

@@ -1,0 +1,169 @@
+"""`run`: wires the parts together, waits for the outside world, stops on a signal."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from types import FrameType
+from typing import TypeVar
+
+import structlog
+from confluent_kafka import libversion
+
+from consumer import __version__
+from consumer.adapters.clock import Clock
+from consumer.adapters.dead_letters import DeadLetters
+from consumer.adapters.health import Health
+from consumer.adapters.http import HttpServer
+from consumer.adapters.kafka import Group
+from consumer.adapters.metrics import Metrics
+from consumer.adapters.store import Store
+from consumer.core.buffer import Limits
+from consumer.core.dedupe import KeyIndex
+from consumer.core.errors import Retryable
+from consumer.core.lease import Timing
+from consumer.core.life import Setup
+from consumer.core.months import Months
+from consumer.performer import Performer
+from consumer.settings import Settings
+from consumer.telemetry import Telemetry
+from consumer.worker import Room, Worker
+
+log = structlog.get_logger("service")
+
+WAIT_SECONDS = 2.0
+SAY_AGAIN_SECONDS = 30.0
+LOOP_DEADLINE_SECONDS = 60.0
+"""A loop that has not turned for so long is stuck: /livez says so and the orchestrator restarts the process."""
+
+T = TypeVar("T")
+
+
+def run(settings: Settings) -> int:
+    """Consume until SIGTERM or SIGINT; returns the exit code. Raises Stop where waiting won't help."""
+    stopping = _stop_on_signals()
+    # Effects run in threads that want the interpreter only for moments: with Python's default of 5 ms they would
+    # wait for the loop at every step.
+    sys.setswitchinterval(0.001)
+    metrics, health = Metrics(), Health(LOOP_DEADLINE_SECONDS)
+    with HttpServer(settings.http.host, settings.http.port, metrics.registry, health) as http:
+        log.info("starting", version=__version__, http_port=http.port, topic=settings.kafka.topic)
+        consume(settings, metrics, health, stopping.is_set)
+    log.info("stopped")
+    return 0
+
+
+def consume(
+    settings: Settings,
+    metrics: Metrics,
+    health: Health,
+    stopping: Callable[[], bool],
+    *,
+    has_topic_ids: bool = True,
+    store: Store | None = None,
+) -> None:
+    """The whole job in this thread, until `stopping`. The demo calls it too, with a broker that has no topic ids."""
+    timing = Timing.of_session(settings.kafka.session_timeout_ms, fenced=not settings.clickhouse.embedded)
+    with ExitStack() as stack:
+        found = store or _patiently(lambda: _open_store(settings, timing), health, stopping)
+        if found is None:
+            return
+        if store is None:
+            stack.callback(found.close)
+        clock = Clock(found.server_time)
+        metrics.set_build_info(__version__, libversion()[0], found.version)
+        worker: Worker
+        group = Group(
+            settings.kafka,
+            on_assign=lambda partitions: worker.assigned(partitions),
+            on_revoke=lambda partitions: worker.release(partitions),
+            on_lost=lambda partitions: worker.lost(partitions),
+            has_topic_ids=has_topic_ids,
+        )
+        stack.callback(group.close)
+        if _patiently(group.about.identify, health, stopping) is None:
+            return
+        dead_letters = DeadLetters(settings.kafka)
+        stack.callback(dead_letters.close)
+        performer = Performer(group, found, dead_letters, metrics)
+        stack.callback(performer.close)
+        worker = Worker(
+            setup=_setup(settings, timing, group.about.cluster_id, found.zone),
+            index=KeyIndex(settings.dedup.memory_bytes),
+            room=Room(settings.batch.buffer_bytes, settings.batch.max_rows),
+            clock=clock.now,
+            telemetry=Telemetry(metrics, settings.kafka.topic),
+            health=health,
+        )
+
+        def watch() -> str:
+            clock.measure()
+            return group.about.identify()
+
+        try:
+            worker.run(group, performer, watch, stopping)
+        except BaseException as error:
+            health.fatal(type(error).__name__)
+            worker.lost(worker.owned)  # what was on its way is for the next owner to find
+            raise
+
+
+def _open_store(settings: Settings, timing: Timing) -> Store:
+    store = Store(settings.clickhouse, settings.kafka.topic, write_seconds=timing.write)
+    store.verify()
+    return store
+
+
+def _setup(settings: Settings, timing: Timing, cluster_id: str, zone: str) -> Setup:
+    batch = settings.batch
+    return Setup(
+        cluster_id=cluster_id,
+        group=settings.kafka.group_id,
+        timing=timing,
+        limits=Limits(batch.max_rows, batch.max_bytes, batch.max_seconds),
+        months_of=Months(zone),
+        jitter=lambda: random.uniform(0.8, 1.2),  # noqa: S311 - no secret
+    )
+
+
+def _patiently(attempt: Callable[[], T], health: Health, stopping: Callable[[], bool]) -> T | None:
+    """The result of the first attempt that meets no outage; None when we are to stop before.
+
+    An outage at the start is no reason to restart us: the start counts as over, and we say once what we wait for.
+    """
+    said_at, said = -SAY_AGAIN_SECONDS, ""
+    while not stopping():
+        try:
+            return attempt()
+        except Retryable as error:
+            now = time.monotonic()
+            if str(error) != said or now - said_at >= SAY_AGAIN_SECONDS:
+                said, said_at = str(error), now
+                log.warning("waiting", error=said, cause=error.cause)
+            health.ready()
+        for _ in range(int(WAIT_SECONDS / 0.1)):
+            health.tick()
+            if stopping():
+                break
+            time.sleep(0.1)
+    return None
+
+
+def _stop_on_signals() -> threading.Event:
+    """SIGTERM and SIGINT: the first stops cleanly, the second at once."""
+    stopping = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if stopping.is_set():
+            os._exit(1)
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    return stopping

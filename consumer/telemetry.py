@@ -1,0 +1,169 @@
+"""What partitions tell of themselves, as metrics and log lines. Nothing here changes what happens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import structlog
+
+from consumer.adapters.kafka import Group
+from consumer.adapters.logs import Summary
+from consumer.adapters.metrics import Metrics
+from consumer.core.batch import Batch
+from consumer.core.dedupe import KeyIndex
+from consumer.core.effects import (
+    BatchLanded,
+    Fact,
+    LeaseHeld,
+    Mended,
+    Output,
+    Recovered,
+    Released,
+    Retried,
+    StartedOver,
+)
+from consumer.core.partition import Partition
+
+if TYPE_CHECKING:
+    from consumer.worker import Owned
+
+log = structlog.get_logger("partition")
+
+LOOK_SECONDS = 1.0
+QUIET_SECONDS = 30.0
+"""The same trouble of the same step is logged at most this often."""
+
+
+class Telemetry:
+    """One for the process; called by the loop thread only."""
+
+    def __init__(self, metrics: Metrics, topic: str, summary: Summary | None = None) -> None:
+        self._metrics = metrics
+        self._topic = topic
+        self._summary = summary or Summary()
+        self._looked_at = 0.0
+        self._said: dict[tuple[str, str], float] = {}
+        self._behind_since: dict[int, float] = {}
+        self._clock_ahead = 0.0
+
+    def rebalanced(self) -> None:
+        self._metrics.rebalances_total.inc()
+
+    def assigned(self, number: int) -> None:
+        self._metrics.initialise(self._topic, number)
+        log.info("partition assigned", topic=self._topic, partition=number)
+
+    def gone(self, number: int) -> None:
+        self._metrics.forget_partition(self._topic, number)
+        self._behind_since.pop(number, None)
+        log.info("partition released", topic=self._topic, partition=number)
+
+    def fact(self, partition: Partition, fact: Output) -> None:
+        number = partition.number
+        match fact:
+            case BatchLanded():
+                self._landed(number, fact)
+            case Recovered():
+                self._recovered(number, fact)
+            case Retried():
+                self._metrics.retries_total.labels(fact.step, fact.cause).inc()
+                self._say_once("waiting", fact.step, fact.cause, partition=number, error=fact.message)
+            case StartedOver():
+                self._say_once("starting over", "recover", fact.cause, partition=number)
+            case Mended():
+                self._metrics.summary_mended_days_total.inc(fact.days)
+                log.info("summary mended", topic=self._topic, partition=number, days=fact.days or "all young ones")
+            case LeaseHeld():
+                pass
+            case Released():
+                log.debug("partition let go", topic=self._topic, partition=number, clean=fact.clean)
+            case Fact():
+                raise AssertionError(f"nobody tells of {fact!r}")
+
+    def _landed(self, number: int, fact: BatchLanded) -> None:
+        batch, metrics, labels = fact.batch, self._metrics, (self._topic, number)
+        metrics.records_consumed_total.labels(*labels).inc(batch.consumed)
+        metrics.rows_inserted_total.labels(*labels).inc(batch.inserted)
+        metrics.records_duplicate_total.labels(*labels).inc(batch.duplicates)
+        metrics.records_ignored_total.labels(*labels).inc(batch.ignored)
+        metrics.records_expired_total.labels(*labels).inc(batch.expired)
+        metrics.offsets_missing_total.labels(*labels).inc(batch.missing)
+        metrics.records_key_mismatch_total.inc(batch.key_mismatches)
+        for letter in batch.letters:
+            metrics.records_rejected_total.labels(*labels, letter.code).inc()
+        metrics.batch_rows.observe(batch.inserted)
+        metrics.batch_bytes.observe(batch.size_bytes)
+        metrics.batch_close_total.labels(fact.reason).inc()
+        metrics.flush_seconds.observe(fact.seconds)
+        self._latencies(batch)
+        if batch.missing:
+            log.warning(
+                "offsets missing from the log", topic=self._topic, partition=number, first_offset=batch.first,
+                end_offset=batch.end, missing=batch.missing,
+            )  # fmt: skip
+        counts = {name: getattr(batch, name) for name in Summary.COUNTS}
+        self._summary.batch(
+            self._topic, number, batch.first, batch.end - 1, reason=fact.reason, seconds=fact.seconds, counts=counts
+        )
+
+    def _latencies(self, batch: Batch) -> None:
+        now = time.time() + self._clock_ahead
+        if batch.to_insert:
+            self._metrics.last_insert_timestamp_seconds.set(time.time())
+            self._metrics.event_latency_seconds.labels("event").observe_many(np.maximum(now - batch.seconds, 0.0))
+        if batch.oldest_ms:
+            self._metrics.event_latency_seconds.labels("kafka").observe(max(now - batch.oldest_ms / 1000, 0.0))
+
+    def _recovered(self, number: int, fact: Recovered) -> None:
+        self._metrics.recoveries_total.labels(fact.kind).inc()
+        log.info(
+            "partition ready", topic=self._topic, partition=number, offset=fact.offset, kind=fact.kind,
+            reading_pass=fact.number, waited_seconds=round(fact.waited_seconds, 1), orphans=fact.orphans, why=fact.why,
+        )  # fmt: skip
+
+    def _say_once(self, event: str, step: str, cause: str, **fields: object) -> None:
+        now = time.monotonic()
+        if now - self._said.get((step, cause), -QUIET_SECONDS) >= QUIET_SECONDS:
+            self._said[step, cause] = now
+            log.warning(event, topic=self._topic, step=step, cause=cause, **fields)
+
+    def look(self, now: float, owned: Iterable[Owned], group: Group, index: KeyIndex) -> None:
+        """The gauges, once a second; `now` by the server's clock."""
+        if time.monotonic() - self._looked_at < LOOK_SECONDS:
+            return
+        self._looked_at = time.monotonic()
+        self._clock_ahead = now - time.time()
+        everything = list(owned)
+        metrics = self._metrics
+        lags = [self._lag(now, o.partition, group) for o in everything]
+        metrics.assigned_partitions.set(len(everything))
+        metrics.paused_partitions.set(sum(o.paused for o in everything))
+        metrics.buffer_bytes.set(sum(o.partition.buffered_bytes for o in everything))
+        metrics.inflight_batches.set(sum(o.partition.inflight is not None for o in everything))
+        metrics.dedup_keys.set(index.keys)
+        metrics.dedup_bytes.set(index.bytes)
+        if self._summary.due():
+            records = sum(lag for lag, _ in lags)
+            oldest = max((seconds for _, seconds in lags), default=0.0)
+            self._summary.write(partitions=len(everything), lag_records=records, lag_seconds=oldest)
+
+    def _lag(self, now: float, partition: Partition, group: Group) -> tuple[int, float]:
+        """Records and seconds by which what has landed is behind the log's end."""
+        if partition.position < 0:
+            return 0, 0.0  # not known yet, and a guess would be an alarm or hide one
+        labels = (self._topic, partition.number)
+        high = max(group.log_end(partition.number) or 0, partition.log_high)
+        records = max(0, high - partition.position)
+        seconds = 0.0
+        if records:
+            since = self._behind_since.setdefault(partition.number, now)
+            seconds = max(0.0, now - (partition.oldest_ms / 1000 or since))
+        else:
+            self._behind_since.pop(partition.number, None)
+        self._metrics.partition_lag_records.labels(*labels).set(records)
+        self._metrics.partition_lag_seconds.labels(*labels).set(seconds)
+        self._metrics.lease_seconds.labels(*labels).set(max(0.0, partition.lease_until - now))
+        return records, seconds
