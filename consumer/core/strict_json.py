@@ -1,0 +1,83 @@
+"""JSON to the letter of RFC 8259, nothing more lenient, with limits on depth.
+
+msgspec is strict in its grammar, UTF-8 and surrogates where it builds values; this module adds what it
+leaves open: nesting, integers of any length, and words a producer can read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import NoReturn
+
+import msgspec
+import numpy as np
+
+from consumer.core.contract import DEPTH_MAX
+
+_decode = msgspec.json.Decoder(float_hook=float).decode
+"""The hook takes the text of a float: without it 1e400 is an error, with it it is infinity."""
+_check = msgspec.json.Decoder(msgspec.Raw).decode
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"')
+_DIGITS_KEPT = 100
+_STEP = np.zeros(256, np.int32)
+_STEP[list(b"[{")] = 1
+_STEP[list(b"]}")] = -1
+
+
+class NotJsonError(Exception):
+    """The bytes are no JSON text we take; `str()` says what is wrong with them and where."""
+
+
+def parse(value: bytes) -> object:
+    """The JSON value of all of `value`: dict, list, str, int, float, bool or None.
+
+    The last of duplicate keys wins. Integers keep their value up to 100 digits (longer ones are cut to
+    those, still beyond every limit); a float too large for a double is infinity.
+    Raises NotJsonError for anything else, nesting deeper than `DEPTH_MAX` included.
+    """
+    try:
+        document = _decode(value)
+    except msgspec.ValidationError:
+        document = _parse_long_integers(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        _refuse(value, error)
+    if too_many_brackets(value) and _depth(value) > DEPTH_MAX:
+        raise NotJsonError(f"is nested deeper than {DEPTH_MAX} levels")
+    return document
+
+
+def too_many_brackets(value: bytes) -> bool:
+    """Whether `value` could be nested too deep, by a count that is cheap and never too low."""
+    return value.count(b"{") + value.count(b"[") > DEPTH_MAX
+
+
+def _parse_long_integers(value: bytes) -> object:
+    """For integers with more digits than Python turns into an int (it takes quadratic time)."""
+    try:
+        _check(value)
+        text = value.decode()
+        return json.loads(text, parse_int=lambda digits: int(digits[:_DIGITS_KEPT]))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        _refuse(value, error)
+
+
+def _depth(value: bytes) -> int:
+    """How deep the brackets of well-formed JSON go, those inside strings not counted."""
+    marks = np.frombuffer(_STRING.sub(b"", value), np.uint8)
+    return int(np.cumsum(_STEP[marks]).max())
+
+
+def _refuse(value: bytes, error: Exception) -> NoReturn:
+    if isinstance(error, RecursionError):
+        raise NotJsonError(f"is nested deeper than {DEPTH_MAX} levels") from None
+    if value.startswith(b"\xef\xbb\xbf"):
+        raise NotJsonError("starts with a byte order mark") from None
+    try:
+        value.decode()
+    except UnicodeDecodeError as bad:
+        raise NotJsonError(f"is not UTF-8: byte 0x{value[bad.start]:02x} at {bad.start}") from None
+    words = str(error).removeprefix("JSON is malformed: ")
+    if words == "Input data was truncated":
+        words = "it ends too early"
+    raise NotJsonError(f"is not JSON: {words}") from None
