@@ -9,27 +9,21 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 from typer.exceptions import TyperException
 
 from consumer import __version__, console
-from consumer.core.errors import ConsumerError, Retryable, UsageError
+from consumer.core.errors import ConsumerError, UsageError
 from consumer.settings import Settings, load
-
-if TYPE_CHECKING:
-    from clickhouse_connect.driver.client import Client
 
 PROGRAM = "zkp2p-consumer"
 INTERRUPTED = 130
 """128 + SIGINT, as a shell reports it."""
-SILENCE_SECONDS = 20
-"""How long a command that people type waits for a server that says nothing at all."""
 GLOBAL_OPTIONS = {"--config": True, "--debug": False}
 """Understood before and behind the command: option -> whether a value follows."""
 
@@ -119,11 +113,16 @@ def migrate(
     """Create the tables or bring them up to date."""
     settings = _operator_settings(context)
     from consumer.operate.migrations import migrate as apply
+    from consumer.operate.opened import opened
 
-    with _clickhouse(settings, database=None) as client:
+    with opened(settings.clickhouse, before_database=True) as client:
         done = apply(client, settings.clickhouse.database, settings.clickhouse.cluster, plan=plan)
     for migration in done:
-        console.say(str(migration))
+        console.say(f"-- {migration.name}: {migration.why}" if plan else f"applied {migration.name}")
+        if plan and migration.statement:
+            console.say(f"{migration.statement};\n")
+    if not done:
+        console.say(f"nothing to do: {settings.clickhouse.database} is up to date")
 
 
 @app.command(epilog=_examples("check", "check --sample 10000"))
@@ -148,8 +147,9 @@ def audit(
     """Prove that nothing was lost or doubled; exit 1 on any finding."""
     settings = _operator_settings(context)
     from consumer.operate import audit as room
+    from consumer.operate.opened import opened
 
-    with _clickhouse(settings) as client:
+    with opened(settings.clickhouse) as client:
         raise typer.Exit(room.run(client, settings.clickhouse.database, days=days, repair=repair))
 
 
@@ -169,8 +169,9 @@ def report(
     """Answer: how many tries, by what method, how they ended."""
     settings = _operator_settings(context)
     from consumer.operate import report as room
+    from consumer.operate.opened import opened
 
-    with _clickhouse(settings) as client:
+    with opened(settings.clickhouse) as client:
         room.run(client, settings.clickhouse.database, question, days=days, format=output_format, output=output)
 
 
@@ -336,31 +337,3 @@ def _log(settings: Settings, level: str | None) -> None:
     from consumer.adapters import logs
 
     logs.configure(level or "error", settings.log.format, secrets=settings.secrets())
-    if level is None:
-        import logging
-
-        logging.disable(logging.CRITICAL)
-
-
-@contextmanager
-def _clickhouse(settings: Settings, **options: None) -> Iterator[Client]:
-    """A client that gives up on a silent server; the driver's errors inside come out as ours.
-
-    A query may take longer: the server reports its progress, and only silence counts.
-    """
-    from clickhouse_connect.driver.exceptions import ClickHouseError
-
-    from consumer.adapters.clickhouse import connect, translate
-
-    try:
-        client = connect(settings.clickhouse, send_receive_timeout=SILENCE_SECONDS, **options)
-        try:
-            yield client
-        except (ClickHouseError, OSError) as error:
-            if isinstance(error, BrokenPipeError):
-                raise
-            raise translate(error, "query", settings.clickhouse) from error
-        finally:
-            client.close()
-    except Retryable as error:
-        raise Retryable(f"{error}: check ZKP2P_CLICKHOUSE__URL and that the server is up", error.cause) from error

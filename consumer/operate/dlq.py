@@ -17,6 +17,8 @@ from consumer.operate.kafka_log import KafkaLog
 from consumer.operate.letters import Filter, Letter, as_bytes, iso, own_headers, read_letter
 from consumer.settings import Settings
 
+COLUMNS = ("time", "partition", "offset", "code", "message", "source")
+
 
 def show_list(settings: Settings, chosen: Filter, limit: int, output_format: str) -> None:
     """Prints the newest `limit` dead letters that match."""
@@ -26,8 +28,7 @@ def show_list(settings: Settings, chosen: Filter, limit: int, output_format: str
     if output_format == "json":
         _print_json([as_json(letter) for letter in letters])
         return
-    headers = ("time", "partition", "offset", "code", "message", "source")
-    console.table(headers, [row(letter) for letter in letters])
+    console.table(COLUMNS, [row(letter) for letter in letters])
 
 
 def newest(log: KafkaLog, topic: str, chosen: Filter, limit: int) -> Iterator[Letter]:

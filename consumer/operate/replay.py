@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,12 +10,14 @@ from typing import Any
 
 import orjson
 from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka.admin import AdminClient
 
 from consumer import console
 from consumer.adapters.kafka import client_config
 from consumer.core.errors import Retryable, Stop, UsageError
 from consumer.operate import dlq
 from consumer.operate.kafka_log import KafkaLog
+from consumer.operate.kafka_topic import TopicView
 from consumer.operate.letters import OURS, REPLAY_COUNT, Filter, Headers, Letter, own_headers, read_letter
 from consumer.settings import KafkaSettings, Settings
 
@@ -46,6 +49,8 @@ class Tally:
 
     by_code: Counter[str] = field(default_factory=Counter)
     """Acknowledged ones; in a dry run, those that would be sent."""
+    outdated: int = 0
+    """Chosen ones whose original time is before what the topic keeps."""
     foreign: int = 0
     """Records that are no dead letters of this topic."""
     failed: int = 0
@@ -70,8 +75,11 @@ def run(settings: Settings, choice: Choice, *, dry_run: bool, output_format: str
         if not count:
             raise Stop(f"there is no topic {topic} at {log.servers} to send to: create it, or set ZKP2P_KAFKA__TOPIC")
         chosen = _ours(_chosen(log, settings.kafka.dlq_topic, choice), topic, tally, strict=bool(choice.places))
+        if choice.places:
+            chosen = iter(list(chosen))  # a wrong one among them, and none is sent
+        chosen = _aged(chosen, _kept_since_ms(settings.kafka), tally)
         if dry_run:
-            _preview(list(chosen), tally, output_format)
+            _preview([letter for letter, _ in chosen], tally, output_format)
         else:
             Sender(settings.kafka, count, tally).send_all(chosen)
     _summary(topic, tally, dry_run=dry_run, output_format=output_format)
@@ -82,8 +90,8 @@ def run(settings: Settings, choice: Choice, *, dry_run: bool, output_format: str
 def _chosen(log: KafkaLog, topic: str, choice: Choice) -> Iterator[tuple[Letter, Message]]:
     """Up to the log's end of now: what fails again meanwhile is not sent twice."""
     if choice.places:
-        # All of them are looked up before the first is sent: a wrong place sends nothing.
-        for message in [dlq.find(log, topic, place) for place in choice.places]:
+        for place in choice.places:
+            message = dlq.find(log, topic, place)
             yield read_letter(message), message
         return
     stretches = [(p, *dlq.stretch(log, topic, p, choice.filter)) for p in dlq.partitions(log, topic, choice.filter)]
@@ -108,6 +116,22 @@ def _ours(
             raise Stop(f"{letter.place} {origin}, not from {topic}: set ZKP2P_KAFKA__TOPIC to its topic")
         else:
             tally.foreign += 1
+
+
+def _aged(
+    chosen: Iterator[tuple[Letter, Message]], kept_since_ms: float, tally: Tally
+) -> Iterator[tuple[Letter, Message]]:
+    for letter, message in chosen:
+        if letter.source_timestamp_ms is not None and letter.source_timestamp_ms < kept_since_ms:
+            tally.outdated += 1
+        yield letter, message
+
+
+def _kept_since_ms(settings: KafkaSettings) -> float:
+    """Records with an older timestamp are the broker's to delete at its next look at the topic's retention."""
+    found = TopicView(AdminClient(client_config(settings)), settings.topic).settings() or {}
+    retention_ms = int(found.get("retention.ms", -1))
+    return time.time() * 1000 - retention_ms if retention_ms >= 0 else 0
 
 
 class Sender:
@@ -175,12 +199,10 @@ def replay_headers(headers: Headers, replays: int) -> Headers:
     return [*kept, (REPLAY_COUNT, str(replays).encode())]
 
 
-def _preview(chosen: list[tuple[Letter, Message]], tally: Tally, output_format: str) -> None:
-    for letter, _ in chosen:
-        tally.by_code[letter.code] += 1
-    if output_format == "table" and chosen:
-        headers = ("time", "partition", "offset", "code", "message", "source")
-        console.table(headers, [dlq.row(letter) for letter, _ in chosen])
+def _preview(letters: list[Letter], tally: Tally, output_format: str) -> None:
+    tally.by_code.update(letter.code for letter in letters)
+    if output_format == "table" and letters:
+        console.table(dlq.COLUMNS, [dlq.row(letter) for letter in letters])
 
 
 def _summary(topic: str, tally: Tally, *, dry_run: bool, output_format: str) -> None:
@@ -194,10 +216,13 @@ def _summary(topic: str, tally: Tally, *, dry_run: bool, output_format: str) -> 
             "by_code": dict(tally.by_code),
             "failed": tally.failed,
             "foreign": tally.foreign,
+            "outdated": tally.outdated,
         }
         console.say(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
         return
     codes = "".join(f", {code} {number}" for code, number in sorted(tally.by_code.items()))
     verb = "would send" if dry_run else "sent"
     skipped = f"; left out {tally.foreign} that did not come from {topic}" if tally.foreign else ""
+    if tally.outdated:
+        console.say(f"{tally.outdated} of them are older than {topic} keeps records: see that `run` reads them at once")
     console.say(f"{verb} {total} dead letter{'' if total == 1 else 's'} to {topic}{codes}{skipped}")

@@ -1,0 +1,151 @@
+"""What `check` asks Kafka: broker, topics and their settings, our rights, the group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it exports them, but not by __all__
+    AclOperation,
+    AdminClient,
+    ConsumerGroupDescription,
+    NewTopic,
+)
+
+from consumer.adapters.dead_letters import ROOM_BYTES
+from consumer.adapters.kafka import client_config, translate
+from consumer.core.errors import ConsumerError
+from consumer.operate import sample as samples
+from consumer.operate.check import FAIL, OK, WARN, Finding
+from consumer.operate.kafka_log import KafkaLog
+from consumer.operate.kafka_topic import REQUEST_SECONDS, TopicView
+from consumer.settings import KafkaSettings, Settings
+
+MESSAGE_BYTES = 1_048_588
+"""Kafka's default of `max.message.bytes`."""
+
+
+def findings(settings: Settings, *, sample: int) -> Iterator[Finding]:
+    """All about Kafka; ends with an error where the broker can't be reached."""
+    kafka = settings.kafka
+    with KafkaLog(kafka) as log:
+        cluster = log.cluster(kafka.topic)
+        brokers = len(cluster.brokers)
+        count = f"{brokers} broker{'' if brokers == 1 else 's'}"
+        yield Finding(OK, "broker", f"{log.servers}: {count}, cluster {cluster.cluster_id or 'without an id'}")
+        admin = AdminClient(client_config(kafka))
+        topic = TopicView(admin, kafka.topic)
+        yield from _source(log, topic)
+        yield from _dead_letters(log, topic, TopicView(admin, kafka.dlq_topic))
+        yield from _group(admin, log, kafka)
+        if sample and log.partitions(kafka.topic):
+            yield from samples.findings(log, kafka.topic, sample)
+
+
+def _source(log: KafkaLog, topic: TopicView) -> Iterator[Finding]:
+    partitions = log.partitions(topic.name)
+    if not partitions:
+        command = f"kafka-topics.sh --bootstrap-server {log.servers} --create --topic {topic.name} --partitions 4"
+        yield Finding(FAIL, "topic", f"there is no topic {topic.name}: set ZKP2P_KAFKA__TOPIC, or create it: {command}")
+        return
+    bounds = [log.bounds(topic.name, partition) for partition in partitions]
+    held = sum(high - low for low, high in bounds)
+    yield Finding(OK, "topic", f"{topic.name}: {len(partitions)} partitions, {held} offsets held")
+    if not topic.allows(AclOperation.READ):
+        yield Finding(FAIL, "topic", f"no right to read {topic.name}: grant READ and DESCRIBE on it")
+    settings = topic.settings()
+    if settings is None:
+        yield Finding(WARN, "topic", f"no right to see the settings of {topic.name}: grant DESCRIBE_CONFIGS on it")
+        return
+    if "compact" in settings.get("cleanup.policy", ""):
+        remedy = "set cleanup.policy=delete"
+        yield Finding(WARN, "topic", f"{topic.name} is compacted: records may vanish before they are read: {remedy}")
+    if settings.get("message.timestamp.type") == "LogAppendTime":
+        remedy = "set message.timestamp.type=CreateTime"
+        yield Finding(WARN, "topic", f"{topic.name} stamps records on arrival: a replay gets a new time: {remedy}")
+
+
+def _dead_letters(log: KafkaLog, source: TopicView, topic: TopicView) -> Iterator[Finding]:
+    wanted = int((source.settings() or {}).get("max.message.bytes", MESSAGE_BYTES)) + ROOM_BYTES
+    partitions = log.partitions(topic.name)
+    if not partitions:
+        yield _creatable(log, topic, max(1, len(log.partitions(source.name))), wanted)
+        return
+    if not topic.allows(AclOperation.WRITE):
+        yield Finding(FAIL, "dead letters", f"no right to write {topic.name}: grant WRITE and DESCRIBE on it")
+        return
+    settings = topic.settings()
+    if settings is None:
+        yield Finding(WARN, "dead letters", f"no right to see the settings of {topic.name}: grant DESCRIBE_CONFIGS")
+        return
+    if "compact" in settings.get("cleanup.policy", ""):
+        remedy = "set cleanup.policy=delete"
+        yield Finding(FAIL, "dead letters", f"{topic.name} is compacted: it refuses or forgets dead letters: {remedy}")
+        return
+    size = int(settings.get("max.message.bytes", 0))
+    if size < wanted:
+        command = f"kafka-configs.sh --bootstrap-server {log.servers} --alter --topic {topic.name}"
+        command += f" --add-config max.message.bytes={wanted}"
+        yield Finding(FAIL, "dead letters", f"{topic.name} takes {size} bytes, {wanted} are needed: {command}")
+        return
+    yield Finding(OK, "dead letters", f"{topic.name}: {len(partitions)} partitions, records up to {size} bytes")
+
+
+def _creatable(log: KafkaLog, topic: TopicView, partitions: int, size: int) -> Finding:
+    """Asks the broker whether we could make the topic, without making it."""
+    new = NewTopic(topic.name, partitions, config={"max.message.bytes": str(size)})
+    try:
+        asked = topic.admin.create_topics([new], validate_only=True, request_timeout=REQUEST_SECONDS)
+        asked[topic.name].result()
+    except KafkaException as error:
+        command = f"kafka-topics.sh --bootstrap-server {log.servers} --create --topic {topic.name}"
+        command += f" --partitions {partitions} --config max.message.bytes={size}"
+        reason = error.args[0].str()
+        return Finding(FAIL, "dead letters", f"{topic.name} is missing and we can't make it ({reason}): {command}")
+    return Finding(OK, "dead letters", f"{topic.name} is missing: the first dead letter will make it")
+
+
+def _group(admin: AdminClient, log: KafkaLog, kafka: KafkaSettings) -> Iterator[Finding]:
+    try:
+        group = describe_group(admin, kafka.group_id)
+    except KafkaException as error:
+        yield Finding(FAIL, "group", str(translate(error, f"look at group {kafka.group_id}")))
+        return
+    if group is None:
+        yield Finding(OK, "group", f"{kafka.group_id}: nobody has joined it yet")
+        return
+    if group.authorized_operations and AclOperation.READ not in group.authorized_operations:
+        yield Finding(FAIL, "group", f"no right to join {kafka.group_id}: grant READ on the group")
+        return
+    members = group.members or []
+    yield Finding(OK, "group", f"{kafka.group_id}: {group.state.name.lower()}, {len(members)} members")
+    foreign = {p.topic for m in members for p in m.assignment.topic_partitions} - {kafka.topic}
+    if foreign:
+        remedy = "give each its own ZKP2P_KAFKA__GROUP_ID"
+        yield Finding(FAIL, "group", f"{kafka.group_id} also reads {', '.join(sorted(foreign))}: {remedy}")
+    partitions = len(log.partitions(kafka.topic))
+    if partitions and len(members) > partitions:
+        yield Finding(WARN, "group", f"{len(members) - partitions} members are idle: there are {partitions} partitions")
+
+
+def describe_group(admin: AdminClient, name: str) -> ConsumerGroupDescription | None:
+    """None where the broker knows no such group, or none that has ever had a member."""
+    try:
+        future = admin.describe_consumer_groups(
+            [name], include_authorized_operations=True, request_timeout=REQUEST_SECONDS
+        )[name]
+        found: ConsumerGroupDescription = future.result()
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+            return None
+        raise
+    return None if found.state == ConsumerGroupState.DEAD else found
+
+
+def live_members(kafka: KafkaSettings, group: str) -> int | None:
+    """How many members a group has now; None when the broker doesn't say."""
+    try:
+        found = describe_group(AdminClient(client_config(kafka)), group)
+    except (KafkaException, ConsumerError):
+        return None
+    return len(found.members or []) if found else 0
