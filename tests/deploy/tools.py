@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -83,4 +84,10 @@ class PrometheusServer(ProcessServer):
         ]
 
     def ready(self) -> bool:
-        return answers(self.port)
+        if not answers(self.port):
+            return False
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=5):
+                return True
+        except OSError:  # 503 while it reads its storage
+            return False
