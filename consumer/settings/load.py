@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 from pydantic import SecretStr, ValidationError
 
+from consumer.console import printable
 from consumer.core.errors import UsageError
 from consumer.settings.errors import Origin, Origins, nearest, readable
 from consumer.settings.model import PREFIX, Section, Settings, sections
@@ -53,6 +54,14 @@ def load(
 
     Raises UsageError, one line, that names the first wrong setting as it was written and what to do about it.
     """
+    try:
+        return _load(config, environ, overrides)
+    except UsageError as error:
+        # Names, values and paths come from outside and may hold anything.
+        raise UsageError(printable(str(error))) from None
+
+
+def _load(config: Path | None, environ: Mapping[str, str], overrides: Mapping[str, Mapping[str, Any]]) -> Settings:
     found = from_environment(environ)
     if config is not None:
         found = found.over(from_file(config))
@@ -165,10 +174,11 @@ def _secret_file(name: str, place: object, spelled: str, shown: str) -> tuple[ob
         with Path(place).open("rb") as file:
             data = file.read(SECRET_BYTES_MAX + 1)
         text = data.decode("utf-8")
-    except OSError as error:
-        raise UsageError(f"{shown}={place}: {error.strerror or error}: check the path and its permissions") from None
     except UnicodeDecodeError:
         raise UsageError(f"{shown}={place}: is not UTF-8 text") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"{shown}={place}: {reason}: check the path and its permissions") from None
     text = text.removesuffix("\n").removesuffix("\r")
     if not text or len(data) > SECRET_BYTES_MAX:
         raise UsageError(f"{shown}={place}: the file must hold 1 to {SECRET_BYTES_MAX} bytes")

@@ -78,7 +78,7 @@ def servers(value: str) -> str:
 
 def existing_path(value: str) -> str:
     """A file, or a folder of them, that must be there when the process starts."""
-    if not Path(value).exists():
+    if "\x00" in value or not Path(value).exists():
         raise RuleError("there is no such file: check the path and what is mounted there")
     return value
 
