@@ -48,7 +48,7 @@ from consumer.core.effects import (
 from consumer.core.errors import Fenced, LeaseOver, Retryable
 from consumer.core.lease import Note, Timing
 from consumer.core.position import Committed, Log, Place, locate
-from consumer.core.recovery import closing_rows, days_by_topic, is_reread, unread_orphans
+from consumer.core.recovery import beside_closed, closing_rows, days_by_topic, is_reread, unread_orphans
 
 Steps = Generator[Effect, Any, Any]
 
@@ -106,6 +106,8 @@ class Life:
         self._unknown_until = 0
         """Deadline of the last write whose outcome we don't know: as long as it may still be accepted, no commit
         may say that nothing is on its way. 0 when all writes were answered."""
+        self._announced = 0
+        """Deadline in the last commit that we sent, whether it was answered or not."""
         self._pass = 0
         self._committed: int | None = None
         self._orphans: dict[int, int] = {}
@@ -141,10 +143,12 @@ class Life:
     def _start_over(self, why: Exception) -> None:
         self.forget_buffer()
         self._busy = 0
+        self.lease_until = 0
         self.inflight = None
         self._index.forget(self.number)
         self._starts_over += 1
-        cause = {LeaseOver: "lease_over", Fenced: "fenced"}.get(type(why), str(why))
+        names: dict[type[Exception], str] = {LeaseOver: "lease_over", Fenced: "fenced"}
+        cause = names.get(type(why), str(why))
         self.facts.append(StartedOver(cause))
         if self.leaving:
             raise Leave
@@ -164,6 +168,8 @@ class Life:
         # From here on nobody else writes. What landed, and what of it does the ledger not know?
         landed: Landed = yield from self._until_done("sink", ReadSink)
         place = yield from self._find_place(committed, landed)
+        closing = closing_rows(landed, self.topic_id, self.number, self._setup.group, place)
+        place = beside_closed(place, landed.passes, closing, self.topic_id)
         self.position, self._pass = place.offset, place.number
         self._committed = committed.offset
         self._unknown_until = 0
@@ -180,7 +186,7 @@ class Life:
                 "mend", lambda d, t=topic_id, x=days: Mend(t, x, d), leased=True, repeat=False
             )
             self.facts.append(Mended(topic_id, mended))
-        for row in closing_rows(landed, self.topic_id, self.number, self._setup.group, place):
+        for row in closing:
             yield from self._until_done("ledger", lambda d, r=row: WriteLedger(r, d), leased=True)
         self._orphans = unread_orphans(landed.orphans, self.topic_id, place)
         if self._committed is not None and self._committed != self.position:
@@ -218,14 +224,14 @@ class Life:
     def _find_place(self, committed: Committed, landed: Landed) -> Steps:
         """Where to go on. A log that seems to end before our position is asked again: a broker that has just
         started may report an old end."""
-        for pause in (2.0, 4.0, 8.0, 0.0):
+        pauses = [2.0, 4.0, 8.0]
+        while True:
             self.log = yield from self._until_done("log", ReadLog)
             self.topic_id = self.log.topic_id
-            place = locate(committed, self._setup.group, landed.passes, self.log)
-            if not pause or not place.beyond_log:
-                break
-            yield Sleep(self.now + pause)
-        return place
+            place: Place = locate(committed, self._setup.group, landed.passes, self.log)
+            if not place.beyond_log or not pauses:
+                return place
+            yield Sleep(self.now + pauses.pop(0))
 
     def _land(self, runs: list[Run]) -> Steps:
         """One batch, always in this order."""
@@ -280,7 +286,7 @@ class Life:
         if self._committed is None:
             return
         committed: Committed = yield from self._until_done("committed", ReadCommitted)
-        if committed.offset != self._committed:
+        if committed.offset != self._committed or committed.note is None:
             yield from self._commit(self.position, lease=False)
 
     def _release(self) -> Steps:
@@ -288,8 +294,8 @@ class Life:
         self.forget_buffer()
         self._index.forget(self.number)
         self._busy += 1
-        clean = not self._unknown_until
-        if clean and self.lease_until:
+        clean = not self._still_unknown()
+        if clean and self._announced:
             try:
                 yield from self._commit(self.position, lease=False)
             except Fenced:
@@ -332,7 +338,12 @@ class Life:
         An unanswered commit may still be applied later, so until there is an answer only the very same one is
         sent again: a different one could be overtaken.
         """
-        until = int(self.now + self._setup.timing.lease) if lease else self._unknown_until
+        until = self._still_unknown()
+        if lease:
+            until = max(until, int(self.now + self._setup.timing.lease))
+        # Whoever reads this commit waits for its deadline and no longer: from now on we hold no lease beyond it.
+        self.lease_until = min(self.lease_until, until)
+        self._announced = until
         note = Note(topic_id=self.topic_id, group=self._setup.group, pass_=self._pass, deadline=until)
         self._busy += 1
         yield from self._until_done("commit", lambda: Commit(offset, note))
@@ -340,6 +351,12 @@ class Life:
         self._committed = offset
         self.lease_until = until
         self.facts.append(LeaseHeld(until))
+
+    def _still_unknown(self) -> int:
+        """Until when a write whose outcome we don't know may still be accepted; 0 when none can."""
+        if self.now >= self._unknown_until + self._setup.timing.margin:
+            self._unknown_until = 0
+        return self._unknown_until
 
     def _backoff(self, attempt: int) -> float:
         pause: float = min(BACKOFF_MAX, BACKOFF_FIRST * 2 ** (attempt - 1))

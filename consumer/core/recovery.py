@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from consumer.core.batch import SECONDS_A_DAY, LedgerRow
 from consumer.core.effects import Landed, Orphan
@@ -30,7 +31,7 @@ def unread_orphans(orphans: Iterable[Orphan], topic_id: str, place: Place) -> di
 
 def closing_rows(landed: Landed, topic_id: str, partition: int, group: str, place: Place) -> list[LedgerRow]:
     """Ledger rows for orphans that reading on can't reach: those of another topic id, and those that an operator's
-    reset went past. Each goes on where the last pass of its topic ended, so that the pass stays without a gap."""
+    reset went past. Each goes on where a pass of its topic ended, so that the pass stays without a gap."""
     unreachable: defaultdict[str, list[Orphan]] = defaultdict(list)
     for orphan in landed.orphans:
         if orphan.topic_id != topic_id or orphan.offset < place.offset:
@@ -38,20 +39,33 @@ def closing_rows(landed: Landed, topic_id: str, partition: int, group: str, plac
     return [_closing_row(found, landed.passes, partition, group) for found in unreachable.values()]
 
 
+def beside_closed(place: Place, passes: Iterable[PassRange], closing: Iterable[LedgerRow], topic_id: str) -> Place:
+    """The place, in a pass of its own if a closing row would leave a gap in the one it is in."""
+    closed = [row for row in closing if row.topic_id == topic_id]
+    if not any(row.number == place.number and row.last + 1 != place.offset for row in closed):
+        return place
+    group = closed[0].group
+    numbers = [row.number for row in closed] + [p.number for p in passes if (p.topic_id, p.group) == (topic_id, group)]
+    return replace(place, number=max(numbers) + 1)
+
+
 def _closing_row(orphans: Sequence[Orphan], passes: Iterable[PassRange], partition: int, group: str) -> LedgerRow:
     topic_id = orphans[0].topic_id
     first = min(o.offset for o in orphans)
     last = max(o.offset for o in orphans)
     ours = [p for p in passes if p.topic_id == topic_id and p.group == group]
-    before = max(ours, key=lambda p: p.number, default=None)
-    if before is not None and before.end <= first:
-        first = before.end
+    # The pass that broke off there: none reaches nearer to the first orphan. If none ends before it, a pass of its own.
+    before = max((p for p in ours if p.end <= first), key=lambda p: (p.end, p.number), default=None)
+    if before is not None:
+        first, number = before.end, before.number
+    else:
+        number = max((p.number + 1 for p in ours), default=0)
     seconds = [o.seconds for o in orphans]
     return LedgerRow(
         topic_id=topic_id,
         partition=partition,
         group=group,
-        number=before.number if before else 0,
+        number=number,
         first=first,
         last=last,
         min_timestamp=min(seconds),

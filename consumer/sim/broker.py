@@ -96,3 +96,6 @@ class Broker:
     def lag(self, group: str) -> int:
         offsets = self.groups.setdefault(group, GroupOffsets()).offsets
         return sum(self.log(p).high - offsets.get(p, (self.log(p).low, None))[0] for p in range(self.partitions))
+
+    def wipe_offsets(self, group: str) -> None:
+        self.groups[group] = GroupOffsets()

@@ -50,6 +50,8 @@ class Group:
     rebalances: int = 0
     _preparing: bool = False
     _joined: dict[int, frozenset[int]] = field(default_factory=dict)
+    _withheld: bool = False
+    """Is there a partition that its old owner has yet to give up?"""
     _made: int = 0
 
     def join(self, client: Client, static_id: str | None) -> int:
@@ -69,6 +71,11 @@ class Group:
         self.members[member_id] = Member(client, static_id, old.assigned)
         if self._preparing:
             self._joined.pop(known, None)
+            self._joined[member_id] = frozenset()
+            self._complete_if_all_joined()
+        elif self._withheld:
+            # Its predecessor was to give something up and will never say that it did.
+            self.rebalance()
             self._joined[member_id] = frozenset()
             self._complete_if_all_joined()
         else:
@@ -149,9 +156,9 @@ class Group:
         self.random.shuffle(loose)
         for partition in loose:
             target[min(target, key=lambda m: (len(target[m]), m))].add(partition)
-        return {
-            m: frozenset(p for p in partitions if claimed.get(p, m) == m) for m, partitions in target.items()
-        }
+        given = {m: frozenset(p for p in found if claimed.get(p, m) == m) for m, found in target.items()}
+        self._withheld = sum(map(len, given.values())) < self.broker.partitions
+        return given
 
     def _later(self, member: Member, call: Callable[..., None], *arguments: object) -> None:
         member.told = max(member.told, self.scheduler.now + self.random.random() * 0.5)

@@ -77,7 +77,10 @@ class Oracle:
     def give_up(self, topic_id: str, partition: int, first: int, end: int) -> None:
         """The log or an operator's will takes [first, end) away: what has not landed is owed no more."""
         landed = self.landed_events()
+        ledger = self.world.store.ledger.values()
+        told = max((r.last + 1 for r in ledger if (r.topic_id, r.partition) == (topic_id, partition)), default=0)
         for record in self.records[topic_id, partition][first:end]:
+            record.unclear = record.unclear or record.offset >= told
             if not self.has_landed(record, landed):
                 record.skipped = True
 
@@ -171,8 +174,8 @@ class Oracle:
         if alone and inserted != row.inserted or row.inserted > inserted:
             self.found(f"{place} says inserted {row.inserted}, the table {inserted}")
         records = self.records[row.topic_id, row.partition][row.first : row.last + 1]
-        log = self.world.broker.logs[row.topic_id][row.partition].records
-        if any(r.skipped or log[r.offset] is None for r in records) or row.first < self.world.broker.logs[row.topic_id][row.partition].low:
+        log = self.world.broker.logs[row.topic_id][row.partition]
+        if row.first < log.low or any(r.skipped or r.unclear or log.records[r.offset] is None for r in records):
             return
         kinds = Counter(record.kind for record in records)
         if (row.rejected, row.ignored, row.missing) != (kinds[REJECT], kinds[FOREIGN], kinds[CONTROL]):
@@ -187,7 +190,7 @@ class Oracle:
             if committed.offset is None:
                 continue
             note = committed.note
-            if note is None or note.deadline:
+            if note is None or (note.deadline and note.deadline + 2 > self.world.stopped_at):
                 self.found(f"p{partition} stopped cleanly but left {committed}")
                 continue
             ends = [

@@ -42,6 +42,8 @@ class Record:
     topic_id: str = ""
     skipped: bool = False
     """Nobody owes it any more: the log dropped it or an operator went past it before it had landed."""
+    unclear: bool = False
+    """The same, but perhaps it had landed and the ledger does not say so: it may be called missing there."""
 
 
 class SimRows:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from consumer.core.partition import IDLE_SECONDS
 from consumer.sim.controls import Controls
 from consumer.sim.trouble import Trouble
 from consumer.sim.world import Plan, World
@@ -72,9 +73,10 @@ def _heal(world: World) -> None:
 
 
 def _settle(world: World) -> None:
-    """Whatever was held on the network arrives; then everybody stops cleanly."""
+    """Whatever was held on the network arrives, idle owners have a look round; then everybody stops cleanly."""
     scheduler = world.scheduler
-    scheduler.run_until(scheduler.now + 3 * world.timing.lease)
+    scheduler.run_until(scheduler.now + max(3 * world.timing.lease, IDLE_SECONDS + 5))
+    world.stopped_at = world.server_clock()
     world.trace("* all stop")
     world.all_stopping = True
     for process in list(world.processes):

@@ -157,7 +157,7 @@ class Trouble:
             world.oracle.give_up(broker.topic_id, partition, 0, broker.log(partition).high)
         broker.recreate_topic()
         if self.random.random() < 0.7:
-            broker.groups[world.group.name].offsets.clear()
+            broker.wipe_offsets(world.group.name)
         world.counts["topics made anew"] += 1
         for partition in range(broker.partitions):
             world.wake(partition)
@@ -205,7 +205,7 @@ class Trouble:
 
     def wipe(self) -> None:
         """The offsets expire, or the group is deleted."""
-        self.world.broker.groups[self.world.group.name].offsets.clear()
+        self.world.broker.wipe_offsets(self.world.group.name)
 
     def other_group(self) -> None:
         """The same topic once more, by another group, into the same table."""

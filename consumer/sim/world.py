@@ -110,6 +110,8 @@ class World:
         self.store_down_until = self.broker_down_until = self.dead_letters_down_until = 0.0
         self.stood_still = False
         self._still = 0.0
+        self.stopped_at = 0.0
+        """When everybody was asked to stop for good, by the server's clock."""
         self.store = Store(self.server_clock, window=10_000, window_seconds=4 * self.timing.lease)
         self.controls.apply(self.store)
         self.broker = Broker(plan.partitions)
