@@ -10,11 +10,10 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from consumer.adapters.dead_letters import DeadLetters
-from consumer.adapters.kafka import Group
+from consumer.adapters.kafka import Lookup
 from consumer.adapters.metrics import Metrics
 from consumer.adapters.store import Store
 from consumer.core.effects import (
-    Commit,
     Effect,
     Hydrate,
     Insert,
@@ -27,7 +26,6 @@ from consumer.core.effects import (
     Touched,
     WriteLedger,
 )
-from consumer.core.errors import ConsumerError
 from consumer.faults import fault_point
 
 
@@ -47,48 +45,33 @@ class Answer:
 
 
 class Performer:
-    """Threads for the blocking effects: ClickHouse, lookups in Kafka, dead letters; one for commits."""
+    """Threads for the blocking effects: ClickHouse, look-ups in Kafka, dead letters."""
 
-    def __init__(self, group: Group, store: Store, dead_letters: DeadLetters, metrics: Metrics) -> None:
-        self._group, self._store, self._dead_letters, self._metrics = group, store, dead_letters, metrics
+    def __init__(self, lookup: Lookup, store: Store, dead_letters: DeadLetters, metrics: Metrics) -> None:
+        self._lookup, self._store, self._dead_letters, self._metrics = lookup, store, dead_letters, metrics
         self._answers: SimpleQueue[Answer] = SimpleQueue()
         self._pool = ThreadPoolExecutor(8, "effect")
-        self._committer = ThreadPoolExecutor(1, "commit")
-        self._commits: dict[Ticket, Commit] = {}
-        self._committing = False
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
-        self._committer.shutdown(wait=False, cancel_futures=True)
 
     def perform(self, ticket: Ticket, effect: Effect) -> None:
         """Begin an effect; its answer comes out of `answers`."""
-        if isinstance(effect, Commit):
-            self._commits[ticket] = effect
-        else:
-            self._pool.submit(self._answer, ticket, self._call(ticket.partition, effect))
+        self._pool.submit(self._answer, ticket, self._call(ticket.partition, effect))
 
     def background(self, ticket: Ticket, call: Callable[[], Any]) -> None:
         """Anything else that may block; answered like an effect."""
         self._pool.submit(self._answer, ticket, call)
 
     def answers(self, timeout: float) -> Iterator[Answer]:
-        """What has been answered; waits for a first one at most `timeout` seconds. Sends waiting commits."""
-        self._send_commits()
+        """What has been answered; waits for a first one at most `timeout` seconds."""
         while True:
             try:
-                answer = self._answers.get(timeout > 0, timeout) if timeout > 0 else self._answers.get_nowait()
+                answer = self._answers.get(timeout=timeout) if timeout > 0 else self._answers.get_nowait()
             except Empty:
                 return
             timeout = 0.0
-            if answer.ticket.partition == _COMMITS:
-                self._committing = False
-                if answer.error is not None:
-                    raise answer.error
-                yield from answer.result
-            else:
-                yield answer
-            self._send_commits()
+            yield answer
 
     def _answer(self, ticket: Ticket, call: Callable[[], Any]) -> None:
         try:
@@ -98,10 +81,12 @@ class Performer:
         self._answers.put(answer)
 
     def _call(self, partition: int, effect: Effect) -> Callable[[], Any]:
-        store, group = self._store, self._group
+        store, lookup = self._store, self._lookup
         match effect:
             case Insert():
-                return self._timed(self._metrics.insert_seconds.observe, "insert", lambda: store.insert(partition, effect))
+                return self._timed(
+                    self._metrics.insert_seconds.observe, "insert", lambda: store.insert(partition, effect)
+                )
             case WriteLedger():
                 return self._timed(None, "ledger", lambda: store.write_ledger(effect))
             case SendDeadLetters():
@@ -113,9 +98,9 @@ class Performer:
             case Mend():
                 return self._timed(None, "mend", lambda: store.mend(partition, effect))
             case ReadCommitted():
-                return self._timed(None, "committed", lambda: group.committed(partition))
+                return self._timed(None, "committed", lambda: lookup.committed(partition))
             case ReadLog():
-                return self._timed(None, "log", lambda: group.bounds(partition))
+                return self._timed(None, "log", lambda: lookup.bounds(partition))
             case Touched():
                 return self._timed(None, "touched", lambda: store.touched(partition))
             case Quiet():
@@ -135,23 +120,3 @@ class Performer:
             return result
 
         return timed
-
-    def _send_commits(self) -> None:
-        """All commits that wait, in one call; the next call waits for this one's answer, so none can overtake."""
-        if self._committing or not self._commits:
-            return
-        self._committing = True
-        commits, self._commits = self._commits, {}
-        self._committer.submit(self._answer, Ticket(_COMMITS, 0), lambda: self._commit(commits))
-
-    def _commit(self, commits: dict[Ticket, Commit]) -> list[Answer]:
-        by_partition = {ticket.partition: commit for ticket, commit in commits.items()}
-        call = self._timed(self._metrics.commit_seconds.observe, "commit", lambda: self._group.commit(by_partition))
-        try:
-            outcome = call()
-        except ConsumerError as error:
-            return [Answer(ticket, None, error) for ticket in commits]
-        return [Answer(ticket, None, outcome[ticket.partition]) for ticket in commits]
-
-
-_COMMITS = -2

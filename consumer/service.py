@@ -21,7 +21,7 @@ from consumer.adapters.clock import Clock
 from consumer.adapters.dead_letters import DeadLetters
 from consumer.adapters.health import Health
 from consumer.adapters.http import HttpServer
-from consumer.adapters.kafka import Group
+from consumer.adapters.kafka import Group, Lookup
 from consumer.adapters.metrics import Metrics
 from consumer.adapters.store import Store
 from consumer.core.buffer import Limits
@@ -76,35 +76,29 @@ def consume(
             return
         if store is None:
             stack.callback(found.close)
+        lookup = Lookup(settings.kafka, has_ids=has_topic_ids)
+        if _patiently(lookup.identify, health, stopping) is None:
+            return
         clock = Clock(found.server_time)
         metrics.set_build_info(__version__, libversion()[0], found.version)
-        worker: Worker
-        group = Group(
-            settings.kafka,
-            on_assign=lambda partitions: worker.assigned(partitions),
-            on_revoke=lambda partitions: worker.release(partitions),
-            on_lost=lambda partitions: worker.lost(partitions),
-            has_topic_ids=has_topic_ids,
-        )
-        stack.callback(group.close)
-        if _patiently(group.about.identify, health, stopping) is None:
-            return
-        dead_letters = DeadLetters(settings.kafka)
-        stack.callback(dead_letters.close)
-        performer = Performer(group, found, dead_letters, metrics)
-        stack.callback(performer.close)
         worker = Worker(
-            setup=_setup(settings, timing, group.about.cluster_id, found.zone),
+            setup=_setup(settings, timing, lookup.cluster_id, found.zone),
             index=KeyIndex(settings.dedup.memory_bytes),
             room=Room(settings.batch.buffer_bytes, settings.batch.max_rows),
             clock=clock.now,
             telemetry=Telemetry(metrics, settings.kafka.topic),
             health=health,
         )
+        group = Group(settings.kafka, on_assign=worker.assigned, on_revoke=worker.release, on_lost=worker.lost)
+        stack.callback(group.close)
+        dead_letters = DeadLetters(settings.kafka)
+        stack.callback(dead_letters.close)
+        performer = Performer(lookup, found, dead_letters, metrics)
+        stack.callback(performer.close)
 
         def watch() -> str:
             clock.measure()
-            return group.about.identify()
+            return lookup.identify()
 
         try:
             worker.run(group, performer, watch, stopping)
@@ -159,7 +153,7 @@ def _stop_on_signals() -> threading.Event:
     """SIGTERM and SIGINT: the first stops cleanly, the second at once."""
     stopping = threading.Event()
 
-    def on_signal(number: int, frame: FrameType | None) -> None:
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
         if stopping.is_set():
             os._exit(1)
         stopping.set()

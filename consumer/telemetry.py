@@ -41,7 +41,7 @@ class Telemetry:
     """One for the process; called by the loop thread only."""
 
     def __init__(self, metrics: Metrics, topic: str, summary: Summary | None = None) -> None:
-        self._metrics = metrics
+        self.metrics = metrics
         self._topic = topic
         self._summary = summary or Summary()
         self._looked_at = 0.0
@@ -50,14 +50,14 @@ class Telemetry:
         self._clock_ahead = 0.0
 
     def rebalanced(self) -> None:
-        self._metrics.rebalances_total.inc()
+        self.metrics.rebalances_total.inc()
 
     def assigned(self, number: int) -> None:
-        self._metrics.initialise(self._topic, number)
+        self.metrics.initialise(self._topic, number)
         log.info("partition assigned", topic=self._topic, partition=number)
 
     def gone(self, number: int) -> None:
-        self._metrics.forget_partition(self._topic, number)
+        self.metrics.forget_partition(self._topic, number)
         self._behind_since.pop(number, None)
         log.info("partition released", topic=self._topic, partition=number)
 
@@ -69,12 +69,12 @@ class Telemetry:
             case Recovered():
                 self._recovered(number, fact)
             case Retried():
-                self._metrics.retries_total.labels(fact.step, fact.cause).inc()
+                self.metrics.retries_total.labels(fact.step, fact.cause).inc()
                 self._say_once("waiting", fact.step, fact.cause, partition=number, error=fact.message)
             case StartedOver():
                 self._say_once("starting over", "recover", fact.cause, partition=number)
             case Mended():
-                self._metrics.summary_mended_days_total.inc(fact.days)
+                self.metrics.summary_mended_days_total.inc(fact.days)
                 log.info("summary mended", topic=self._topic, partition=number, days=fact.days or "all young ones")
             case LeaseHeld():
                 pass
@@ -84,7 +84,7 @@ class Telemetry:
                 raise AssertionError(f"nobody tells of {fact!r}")
 
     def _landed(self, number: int, fact: BatchLanded) -> None:
-        batch, metrics, labels = fact.batch, self._metrics, (self._topic, number)
+        batch, metrics, labels = fact.batch, self.metrics, (self._topic, number)
         metrics.records_consumed_total.labels(*labels).inc(batch.consumed)
         metrics.rows_inserted_total.labels(*labels).inc(batch.inserted)
         metrics.records_duplicate_total.labels(*labels).inc(batch.duplicates)
@@ -112,13 +112,13 @@ class Telemetry:
     def _latencies(self, batch: Batch) -> None:
         now = time.time() + self._clock_ahead
         if batch.to_insert:
-            self._metrics.last_insert_timestamp_seconds.set(time.time())
-            self._metrics.event_latency_seconds.labels("event").observe_many(np.maximum(now - batch.seconds, 0.0))
+            self.metrics.last_insert_timestamp_seconds.set(time.time())
+            self.metrics.event_latency_seconds.labels("event").observe_many(np.maximum(now - batch.seconds, 0.0))
         if batch.oldest_ms:
-            self._metrics.event_latency_seconds.labels("kafka").observe(max(now - batch.oldest_ms / 1000, 0.0))
+            self.metrics.event_latency_seconds.labels("kafka").observe(max(now - batch.oldest_ms / 1000, 0.0))
 
     def _recovered(self, number: int, fact: Recovered) -> None:
-        self._metrics.recoveries_total.labels(fact.kind).inc()
+        self.metrics.recoveries_total.labels(fact.kind).inc()
         log.info(
             "partition ready", topic=self._topic, partition=number, offset=fact.offset, kind=fact.kind,
             reading_pass=fact.number, waited_seconds=round(fact.waited_seconds, 1), orphans=fact.orphans, why=fact.why,
@@ -137,7 +137,7 @@ class Telemetry:
         self._looked_at = time.monotonic()
         self._clock_ahead = now - time.time()
         everything = list(owned)
-        metrics = self._metrics
+        metrics = self.metrics
         lags = [self._lag(now, o.partition, group) for o in everything]
         metrics.assigned_partitions.set(len(everything))
         metrics.paused_partitions.set(sum(o.paused for o in everything))
@@ -163,7 +163,7 @@ class Telemetry:
             seconds = max(0.0, now - (partition.oldest_ms / 1000 or since))
         else:
             self._behind_since.pop(partition.number, None)
-        self._metrics.partition_lag_records.labels(*labels).set(records)
-        self._metrics.partition_lag_seconds.labels(*labels).set(seconds)
-        self._metrics.lease_seconds.labels(*labels).set(max(0.0, partition.lease_until - now))
+        self.metrics.partition_lag_records.labels(*labels).set(records)
+        self.metrics.partition_lag_seconds.labels(*labels).set(seconds)
+        self.metrics.lease_seconds.labels(*labels).set(max(0.0, partition.lease_until - now))
         return records, seconds

@@ -15,8 +15,9 @@ import structlog
 from consumer.adapters.health import Health
 from consumer.adapters.kafka import Fetched, Group
 from consumer.adapters.records import to_run
+from consumer.committer import Committer
 from consumer.core.dedupe import KeyIndex
-from consumer.core.effects import Effect, Output, Seek
+from consumer.core.effects import Commit, Effect, Output, Seek
 from consumer.core.errors import Fenced, LeaseOver, Retryable
 from consumer.core.life import Setup
 from consumer.core.partition import Partition
@@ -76,6 +77,7 @@ class Worker:
         self._watched_at = 0.0
         self._group: Group
         self._performer: Performer
+        self._committer: Committer
         self._watch: Callable[[], str]
 
     def run(self, group: Group, performer: Performer, watch: Callable[[], str], stopping: Callable[[], bool]) -> None:
@@ -85,6 +87,7 @@ class Worker:
         whatever else an effect raised that waiting won't mend.
         """
         self._group, self._performer, self._watch = group, performer, watch
+        self._committer = Committer(group, self._telemetry.metrics)
         group.subscribe()
         while not stopping():
             self._health.tick()
@@ -120,6 +123,8 @@ class Worker:
         while not all(owned.partition.released for owned in leaving) and time.monotonic() < deadline:
             self._health.tick()
             self._turn(0.05)
+            for answer in self._committer.settle():
+                self._hand_over(answer)
         for owned in leaving:
             if not owned.partition.released:
                 log.warning("partition left with a batch in flight", partition=owned.partition.number)
@@ -151,10 +156,13 @@ class Worker:
         """Answers to their partitions, time to all, and on with what they ask."""
         for answer in self._performer.answers(timeout):
             self._hand_over(answer)
+        for answer in self._committer.answers():
+            self._hand_over(answer)
         now = self._clock()
         for owned in list(self._owned.values()):
             if owned.partition.wake_at <= now:
                 self._do(owned, owned.partition.tick(now))
+        self._committer.send()
 
     def _hand_over(self, answer: Answer) -> None:
         if answer.ticket.partition == _WATCH:
@@ -179,6 +187,8 @@ class Worker:
                 self._telemetry.fact(owned.partition, output)
             elif isinstance(output, Seek):
                 self._seek(owned, output)
+            elif isinstance(output, Commit):
+                self._committer.add(owned.ticket, output)
             else:
                 self._performer.perform(owned.ticket, output)
 

@@ -113,7 +113,7 @@ def _connect_http(settings: ClickHouseSettings, database: str | None, options: d
         dedicated_pool=not secure,
         **options,
     )
-    client.http_retries = 0  # whether to try again is decided where the outcome is understood
+    client.http_retries = 0  # type: ignore[attr-defined]  # whether to try again is decided where the outcome is understood
     return client
 
 
@@ -151,12 +151,16 @@ def _network_error(text: str, what: str, settings: ClickHouseSettings) -> Consum
         return Stop(f"ClickHouse at {address} does not speak TLS on this port: check CLICKHOUSE__URL")
     timeout = "timed out" in text.lower() or "timeout" in text.lower()
     reason = "no answer in time" if timeout else "refused" if "refused" in text else "connection failed"
-    return Retryable(f"ClickHouse at {address} can't be reached ({reason}): {what}", "timeout" if timeout else "network")
+    return Retryable(
+        f"ClickHouse at {address} can't be reached ({reason}): {what}", "timeout" if timeout else "network"
+    )
 
 
 def one_line(text: str, limit: int = 300) -> str:
     """An error's text without line breaks, server version and excess; never holds rows, which we send as Arrow."""
     text = re.sub(r"\s+", " ", text)
     text = re.sub(r"^.*?(?=Code: \d+)", "", text)
-    text = re.sub(r"\(version [^)]*\)+|\(for url [^)]*\)|Stack trace:.*$|If you use ClickHouse Cloud.*$", "", text).strip()
+    text = re.sub(
+        r"\(version [^)]*\)+|\(for url [^)]*\)|Stack trace:.*$|If you use ClickHouse Cloud.*$", "", text
+    ).strip()
     return text if len(text) <= limit else text[: limit - 1] + "…"

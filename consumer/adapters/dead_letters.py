@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]
 
 from consumer import __version__
 from consumer.adapters.kafka import client_config, translate
@@ -26,7 +26,7 @@ DELIVERY_SECONDS = 30.0
 _MISSING = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
 
 
-def headers_of(letter: DeadLetter, topic: str, partition: int) -> list[tuple[str, bytes | None]]:
+def headers_of(letter: DeadLetter, topic: str, partition: int) -> list[tuple[str, str | bytes | None]]:
     """The record's own headers, then ours. A letter that failed before keeps one set of ours, the newest."""
     ours = {
         "zkp2p.error.code": letter.code,

@@ -1,20 +1,27 @@
 """Kafka: one consumer in a group, its commits, and what an admin client knows of the topic.
 
-librdkafka's clients are thread-safe: the loop thread polls, effects run in threads of their own. Errors come out
-as our own: `Retryable` for outages and unanswered requests, `Fenced` for a refused commit, `Stop` for the rest.
+The loop thread polls and commits; effects look up through a client of their own. Errors come out as our own: `Retryable` for outages and unanswered requests, `Fenced` for a refused commit, `Stop` for the rest.
 """
 
 from __future__ import annotations
 
 import base64
-import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from consumer.adapters.logs import librdkafka_logger
 from consumer.core.effects import Commit
@@ -26,6 +33,7 @@ from consumer.settings import KafkaSettings
 log = structlog.get_logger("kafka")
 
 REQUEST_SECONDS = 10.0
+_EARLIEST, _LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 _FENCED = {
     KafkaError.ILLEGAL_GENERATION,
@@ -89,6 +97,7 @@ def consumer_config(settings: KafkaSettings) -> dict[str, Any]:
         "fetch.message.max.bytes": 4 * 1024 * 1024,
         "fetch.wait.max.ms": 100,
         "topic.metadata.refresh.interval.ms": 30_000,
+        "socket.timeout.ms": 10_000,
     }
     return speed | client_config(settings) | protocol
 
@@ -97,8 +106,7 @@ def translate(error: KafkaError | KafkaException, what: str) -> ConsumerError:
     """Our error for librdkafka's. `what` says in a few words what was tried."""
     if isinstance(error, KafkaException):
         error = error.args[0]
-    if not isinstance(error, KafkaError):
-        return Stop(f"Kafka: {what}: {error}")
+        assert isinstance(error, KafkaError)
     code = error.code()
     text = f"Kafka: {what}: {error.str()}"
     if code in _LOGIN:
@@ -107,12 +115,18 @@ def translate(error: KafkaError | KafkaException, what: str) -> ConsumerError:
         return Stop(f"{text}: grant the rights that docs/operations.md lists")
     if code == KafkaError._SSL:
         return Stop(f"{text}: check KAFKA__SECURITY_PROTOCOL and KAFKA__SSL_CA_LOCATION")
-    if code == KafkaError._FATAL or error.fatal():
+    if code == KafkaError._FATAL or bool(error.fatal()):
         return Stop(f"{text}: the client can't go on; restart the process")
     if code in (KafkaError._INVALID_ARG, KafkaError._UNKNOWN_PROTOCOL, KafkaError.OFFSET_METADATA_TOO_LARGE):
         return Stop(text)
     cause = "timeout" if code in (KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT) else error.name().lower()
     return Retryable(text, cause.lstrip("_"))
+
+
+def _int(number: int | None) -> int:
+    """A consumed message has a partition and an offset, whatever the type says."""
+    assert number is not None
+    return number
 
 
 @dataclass(slots=True)
@@ -125,12 +139,15 @@ class Fetched:
     out_of_range: bool = False
 
 
-class Topic:
-    """What the admin client tells of the topic: its id, and whether it is there."""
+class Lookup:
+    """What the admin client tells of topic and group. Its calls block, each with a time-out.
 
-    def __init__(self, config: dict[str, Any], topic: str, *, has_ids: bool = True) -> None:
-        self._admin = AdminClient(config, logger=librdkafka_logger())
-        self._topic = topic
+    The consumer's own look-ups would do, but they take turns with its polls, and a busy loop leaves them none.
+    """
+
+    def __init__(self, settings: KafkaSettings, *, has_ids: bool = True) -> None:
+        self._admin = AdminClient(client_config(settings), logger=librdkafka_logger())
+        self._topic, self._group_id = settings.topic, settings.group_id
         self._has_ids = has_ids
         self.cluster_id = ""
 
@@ -156,9 +173,37 @@ class Topic:
         data = raw[0].to_bytes(8, "big") + raw[1].to_bytes(8, "big")
         return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
+    def committed(self, partition: int, timeout: float = REQUEST_SECONDS) -> Committed:
+        """The group's committed offset, also when we are not (yet) a member."""
+        wanted = ConsumerGroupTopicPartitions(self._group_id, [TopicPartition(self._topic, partition)])
+        try:
+            future = self._admin.list_consumer_group_offsets([wanted], request_timeout=timeout)[self._group_id]
+            found = future.result().topic_partitions[0]
+        except KafkaException as error:
+            raise translate(error, "read the committed offset") from None
+        if found.error is not None:
+            raise translate(found.error, "read the committed offset")
+        # A negative offset means that the group has none; nothing may ever be computed with it.
+        return Committed(found.offset, read_note(found.metadata)) if found.offset >= 0 else Committed(None)
+
+    def bounds(self, partition: int, timeout: float = REQUEST_SECONDS) -> Log:
+        """The topic's id and the log's bounds, as far as transactions are decided."""
+        topic_id = self.identify(timeout)
+        place = TopicPartition(self._topic, partition)
+        ends = []
+        for spec in (_EARLIEST, _LATEST):
+            future = self._admin.list_offsets(
+                {place: spec}, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=timeout
+            )[place]
+            try:
+                ends.append(future.result().offset)
+            except KafkaException as error:
+                raise translate(error, "read the log's bounds") from None
+        return Log(topic_id, *ends)
+
 
 class Group:
-    """Our member of the consumer group: polls for the loop, commits and looks up for the effects."""
+    """Our member of the consumer group. Used by the loop thread only."""
 
     def __init__(
         self,
@@ -167,27 +212,21 @@ class Group:
         on_assign: Callable[[list[int]], None],
         on_revoke: Callable[[list[int]], None],
         on_lost: Callable[[list[int]], None],
-        has_topic_ids: bool = True,
     ) -> None:
         self.topic = settings.topic
         self._on_assign, self._on_revoke, self._on_lost = on_assign, on_revoke, on_lost
+        self._outcomes: dict[int, ConsumerError | None] = {}
         self._fatal: ConsumerError | None = None
         self._down = False
-        self._lock = threading.Lock()
-        config = consumer_config(settings)
-        self._consumer = Consumer({**config, "error_cb": self._on_error}, logger=librdkafka_logger())
-        self.about = Topic(client_config(settings), settings.topic, has_ids=has_topic_ids)
+        config = {**consumer_config(settings), "error_cb": self._on_error, "on_commit": self._on_commit}
+        self._consumer = Consumer(config, logger=librdkafka_logger())
 
     def subscribe(self) -> None:
-        self._consumer.subscribe(
-            [self.topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
-        )
+        self._consumer.subscribe([self.topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
     def close(self) -> None:
         """Leave the group (a static member doesn't) after the callbacks have given the partitions away."""
         self._consumer.close()
-
-    # The loop thread's side.
 
     def poll(self, records_max: int, timeout: float) -> dict[int, Fetched]:
         """Records by partition. Serves the rebalance callbacks. Raises Stop when the client is at its end."""
@@ -205,7 +244,7 @@ class Group:
             if message.error() is not None:
                 self._note_error(message, fetched)
                 continue
-            partition = message.partition()
+            partition = _int(message.partition())
             if partition != current or last is None:
                 current, last = partition, fetched.setdefault(partition, Fetched()).messages
             last.append(message)
@@ -215,7 +254,7 @@ class Group:
         error = message.error()
         assert error is not None
         code = error.code()
-        partition = message.partition()
+        partition = _int(message.partition())
         if code == KafkaError._PARTITION_EOF:
             fetched.setdefault(partition, Fetched()).eof = message.offset()
         elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
@@ -239,8 +278,10 @@ class Group:
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         if partitions:
-            consumer.incremental_assign(partitions)
-            consumer.pause(partitions)  # until recovery knows where to go on
+            # Paused until recovery knows where to go on. From offset 0 and not from the committed one, because a
+            # partition that has none would end in an error, out of which no seek leads.
+            consumer.incremental_assign([TopicPartition(p.topic, p.partition, 0) for p in partitions])
+            consumer.pause(partitions)
         self._on_assign([p.partition for p in partitions])
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -266,69 +307,56 @@ class Group:
             self._down = False
             log.info("kafka answers again")
 
-    # The effects' side: blocking calls, each with a time-out.
-
-    def committed(self, partition: int) -> Committed:
-        return self._committed([partition])[partition]
-
-    def _committed(self, partitions: Sequence[int]) -> dict[int, Committed]:
-        try:
-            found = self._consumer.committed([TopicPartition(self.topic, p) for p in partitions], REQUEST_SECONDS)
-        except KafkaException as error:
-            raise translate(error, "read committed offsets") from None
-        result = {}
-        for tp in found:
-            if tp.error is not None:
-                raise translate(tp.error, "read committed offsets")
-            # A negative offset means that the group has none; nothing may ever be computed with it.
-            result[tp.partition] = Committed(tp.offset, read_note(tp.metadata)) if tp.offset >= 0 else Committed(None)
-        return result
-
-    def bounds(self, partition: int) -> Log:
-        topic_id = self.about.identify()
-        try:
-            low, high = self._consumer.get_watermark_offsets(
-                TopicPartition(self.topic, partition), timeout=REQUEST_SECONDS
-            )
-        except KafkaException as error:
-            raise translate(error, "read the log's bounds") from None
-        return Log(topic_id, low, high)
-
     def log_end(self, partition: int) -> int | None:
         """The log's end as the last fetch saw it; None before the first."""
         _, high = self._consumer.get_watermark_offsets(TopicPartition(self.topic, partition), cached=True)
         return high if high >= 0 else None
 
-    def commit(self, commits: dict[int, Commit]) -> dict[int, ConsumerError | None]:
-        """One call for several partitions. The outcome of each: None when it is committed."""
-        wanted = [
+    # Commits. One call at a time, see `consumer.committer`.
+
+    def commit_soon(self, commits: Mapping[int, Commit]) -> ConsumerError | None:
+        """Send one call; its outcome is taken after a later poll. An error here means that nothing was sent."""
+        try:
+            self._consumer.commit(offsets=self._places(commits), asynchronous=True)
+        except KafkaException as error:
+            return _commit_error(error.args[0])
+        return None
+
+    def commit_now(self, commits: Mapping[int, Commit]) -> dict[int, ConsumerError | None]:
+        """One call, and wait for the outcome of each: None when it is committed."""
+        try:
+            answers = self._consumer.commit(offsets=self._places(commits), asynchronous=False) or []
+        except KafkaException as error:
+            # Says nothing about each of several partitions; but the same commit may always be sent again.
+            return dict.fromkeys(commits, _commit_error(error.args[0]))
+        outcomes: dict[int, ConsumerError | None] = dict.fromkeys(
+            commits, Retryable("Kafka: commit: no answer", "none")
+        )
+        return outcomes | _outcomes(answers)
+
+    def take_commit_outcomes(self) -> dict[int, ConsumerError | None]:
+        """Of the call that `commit_soon` sent; empty while it has no answer."""
+        outcomes, self._outcomes = self._outcomes, {}
+        return outcomes
+
+    def committed_by(self, outcomes: dict[int, ConsumerError | None]) -> None:
+        self._outcomes |= outcomes
+
+    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        if error is None:
+            self._outcomes |= _outcomes(partitions)
+        else:
+            self._outcomes |= dict.fromkeys((p.partition for p in partitions), _commit_error(error))
+
+    def _places(self, commits: Mapping[int, Commit]) -> list[TopicPartition]:
+        return [
             TopicPartition(self.topic, partition, commit.offset, metadata=commit.note.dump())
             for partition, commit in commits.items()
         ]
-        try:
-            answers = self._consumer.commit(offsets=wanted, asynchronous=False) or []
-        except KafkaException as error:
-            return self._after_failed_commit(commits, error.args[0])
-        outcome: dict[int, ConsumerError | None] = {
-            partition: Retryable("Kafka: commit: no answer for the partition", "no_answer") for partition in commits
-        }
-        for tp in answers:
-            outcome[tp.partition] = None if tp.error is None else _commit_error(tp.error)
-        return outcome
 
-    def _after_failed_commit(self, commits: dict[int, Commit], error: KafkaError) -> dict[int, ConsumerError | None]:
-        """The call's error says nothing about each partition: some may be committed. The group knows."""
-        failed = _commit_error(error)
-        if len(commits) == 1 and isinstance(failed, Fenced):
-            return dict.fromkeys(commits, failed)
-        try:
-            found = self._committed(list(commits))
-        except ConsumerError:
-            return dict.fromkeys(commits, failed)
-        return {
-            partition: None if found[partition] == Committed(commit.offset, commit.note) else failed
-            for partition, commit in commits.items()
-        }
+
+def _outcomes(partitions: Iterable[TopicPartition]) -> dict[int, ConsumerError | None]:
+    return {p.partition: None if p.error is None else _commit_error(p.error) for p in partitions}
 
 
 def _commit_error(error: KafkaError) -> ConsumerError:

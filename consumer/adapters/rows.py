@@ -30,7 +30,7 @@ def one_batch(rows: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     return pa.concat_batches(rows)
 
 
-def arrow_stream(rows: Sequence[pa.RecordBatch], compression: Compression) -> tuple[bytes | memoryview, str | None]:
+def arrow_stream(rows: Sequence[pa.RecordBatch], compression: Compression) -> tuple[bytes, str | None]:
     """The body of an insert and its Content-Encoding. lz4 and zstd are Arrow's own, inside the stream."""
     batch = one_batch(rows)
     codec = compression if compression in ("lz4", "zstd") else None

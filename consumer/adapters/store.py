@@ -55,7 +55,7 @@ class Store:
         # Two clients, as a time-out belongs to a client: writes must be given up before their lease is over.
         self._writer = self._reader if self.embedded else connect(settings, send_receive_timeout=write_seconds)
         self.version, self.zone = self._ask("version", "SELECT version(), timezone()")[0]
-        self._insert_settings = dict(_INSERT_SETTINGS)
+        self._insert_settings: dict[str, str | int] = dict(_INSERT_SETTINGS)
         if self._ask("settings", "SELECT count() FROM system.settings WHERE name = 'deduplicate_insert'")[0][0]:
             self._insert_settings["deduplicate_insert"] = "enable"  # 26.2+, overrides the older switches
 

@@ -189,7 +189,7 @@ class Life:
         for row in closing:
             yield from self._until_done("ledger", lambda d, r=row: WriteLedger(r, d), leased=True)
         self._orphans = unread_orphans(landed.orphans, self.topic_id, place)
-        if self._committed is not None and self._committed != self.position:
+        if self._committed != self.position:
             yield from self._commit(self.position, lease=False)  # or an idle partition would show lag for ever
 
         kind = "orphans" if landed.orphans else "reread" if reread else "clean" if clean else "waited"
@@ -283,8 +283,6 @@ class Life:
 
     def _check_commit(self) -> Steps:
         """Idle. Does the group still stand where we left it?"""
-        if self._committed is None:
-            return
         committed: Committed = yield from self._until_done("committed", ReadCommitted)
         if committed.offset != self._committed or committed.note is None:
             yield from self._commit(self.position, lease=False)
