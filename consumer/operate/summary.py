@@ -6,6 +6,7 @@ for one partition of one topic id at a time, while others go on writing. Only th
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable
 
 from clickhouse_connect.driver.client import Client
@@ -37,6 +38,9 @@ def mend_sql(database: str, topic_id: str, partition: int, days: Iterable[int] |
 
     Nothing of this partition may be on its way: rows that have landed in the table and not yet in the summary would
     be counted twice. A buyer too many stays, as sets can't be subtracted: that takes `rebuild_sql`.
+
+    The token is new each time: the same differences may rightly be inserted twice, and a table with a deduplication
+    window would otherwise drop the second as a copy of the first.
     """
     lineage = f"kafkaTopicId = {quoted(topic_id)} AND kafkaPartition = {partition:d}"
     sums = ", ".join(f"sum(d.{name}) AS delta_{name}" for name in COUNTS)
@@ -53,7 +57,8 @@ def mend_sql(database: str, topic_id: str, partition: int, days: Iterable[int] |
             HAVING {drifted} OR uniqExactMerge(d.both) != uniqExactMerge(d.known)
         )
         WHERE {condition}
-        SETTINGS max_insert_threads = 1, query_plan_filter_push_down = 0, enable_optimize_predicate_expression = 0
+        SETTINGS insert_deduplication_token = 'mend/{uuid.uuid4()}', max_insert_threads = 1,
+            query_plan_filter_push_down = 0, enable_optimize_predicate_expression = 0
     """
 
 
