@@ -26,6 +26,7 @@ from consumer.core.contract import (
     USD_MAX,
     USD_NOISE,
     Payment,
+    PaymentData,
 )
 
 _Bools = npt.NDArray[np.bool_]
@@ -45,6 +46,8 @@ class Columns:
     """Decoded payments as columns, one element each, and which of them need the exact judge."""
 
     payments: list[Payment]
+    data: list[PaymentData]
+    """Of the same payments."""
     session_ids: pa.StringArray
     cents: I64
     seconds: I64
@@ -54,20 +57,33 @@ class Columns:
 
 def examine(payments: list[Payment], kafka_ms: I64) -> Columns:
     """Turn payments into columns and check what their types didn't."""
-    session_ids = pa.array([payment.data.session_id for payment in payments], pa.string())
-    cents, sure = _cents(payments)
+    data = [payment.data for payment in payments]
+    session_ids = pa.array([item.session_id for item in data], pa.string())
+    cents, sure = _cents(data)
     seconds, in_time = _seconds(payments, kafka_ms)
     sure &= in_time
     controls = _rows_with_control_characters(session_ids)
     if controls is not None:
         sure[controls] = False
-    return Columns(payments, session_ids, cents, seconds, np.flatnonzero(~sure))
+    return Columns(payments, data, session_ids, cents, seconds, np.flatnonzero(~sure))
+
+
+def without(columns: Columns, places: list[int]) -> Columns:
+    """The columns without the payments at `places`; none of the rest is suspect any more."""
+    kept = np.delete(np.arange(len(columns.payments)), places)
+    return Columns(
+        payments=[columns.payments[place] for place in kept.tolist()],
+        data=[columns.data[place] for place in kept.tolist()],
+        session_ids=columns.session_ids.take(kept),
+        cents=columns.cents[kept],
+        seconds=columns.seconds[kept],
+        suspects=kept[:0],
+    )
 
 
 def rows(columns: Columns, offsets: I64) -> pa.RecordBatch:
     """The record batch of `ROWS_SCHEMA`; `offsets` are the payments' own."""
-    payments = columns.payments
-    data = [payment.data for payment in payments]
+    payments, data = columns.payments, columns.data
     count = len(payments)
     event_types = np.frombuffer(bytes([_EVENT_TYPE_CODE[item.event_type] for item in data]), np.int8)
     methods = np.frombuffer(bytes([_METHOD_CODE[item.payment_method] for item in data]), np.int8)
@@ -87,13 +103,15 @@ def rows(columns: Columns, offsets: I64) -> pa.RecordBatch:
 
 def count_mismatches(session_ids: pa.StringArray, keys: Sequence[bytes | None]) -> int:
     """How many keys are not the bytes of their sessionId; a missing key is none."""
-    equal = pc.sum(pc.equal(session_ids.view(pa.binary()), pa.array(keys, pa.binary()))).as_py()
-    return len(keys) - int(equal or 0)
+    ids, given = session_ids.view(pa.binary()), pa.array(keys, pa.binary())
+    if ids.equals(given):
+        return 0
+    return len(keys) - int(pc.sum(pc.equal(ids, given)).as_py() or 0)
 
 
-def _cents(payments: list[Payment]) -> tuple[I64, _Bools]:
+def _cents(data: list[PaymentData]) -> tuple[I64, _Bools]:
     """Whole cents, and where they are sure to be what the exact judge finds."""
-    usd = np.fromiter([payment.data.usd_amount for payment in payments], np.float64, len(payments))
+    usd = np.fromiter([item.usd_amount for item in data], np.float64, len(data))
     in_range = (usd >= 0) & (usd <= USD_MAX)
     if not in_range.all():
         usd[~in_range] = 0

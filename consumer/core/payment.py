@@ -22,7 +22,7 @@ from consumer.core import columns
 from consumer.core.batch import I64, Judged, Reject
 from consumer.core.contract import EVENT, VALUE_BYTES_MAX, ClosedPayment, Envelope, Payment
 from consumer.core.strict_json import too_many_brackets
-from consumer.core.verdict import Accepted, Refusal, verdict
+from consumer.core.verdict import Accepted, settle, verdict
 
 _decode_closed = msgspec.json.Decoder(ClosedPayment).decode
 _decode_open = msgspec.json.Decoder(Payment).decode
@@ -43,12 +43,14 @@ def judge(
     kafka_ms = np.asarray(timestamps_ms, np.int64)
     payments, unread, rejects = _decode(values, kafka_ms)
     ignored = len(unread) - len(rejects)
-    index = np.delete(np.arange(len(values)), unread)
+    index = np.arange(len(values))
+    if unread:
+        index = np.delete(index, unread)
     found = columns.examine(payments, kafka_ms[index])
-    refused = _settle(found, values, kafka_ms, index, rejects)
+    refused = _settle(found, kafka_ms, index, rejects)
     if refused:
         index = np.delete(index, refused)
-        found = _without(found, refused)
+        found = columns.without(found, refused)
     if len(index) < len(values):
         keys = [keys[at] for at in index.tolist()]
     rejects.sort(key=lambda reject: reject.index)
@@ -76,7 +78,7 @@ def _decode(values: Sequence[bytes | None], kafka_ms: I64) -> tuple[list[Payment
                 keep(decode(value))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             at = len(payments) + len(unread)
-            judged, unknown_fields = _look_again(values[at], int(kafka_ms[at]), str(error))
+            judged, unknown_fields = _look_again(values[at], int(kafka_ms[at]), at, error)
         else:
             return payments, unread, rejects
         if unknown_fields:
@@ -86,7 +88,7 @@ def _decode(values: Sequence[bytes | None], kafka_ms: I64) -> tuple[list[Payment
             continue
         unread.append(at)
         if judged is not None:
-            rejects.append(Reject(at, *judged))
+            rejects.append(judged)
 
 
 def _bounded(values: Sequence[bytes | None]) -> Sequence[bytes]:
@@ -99,22 +101,23 @@ def _bounded(values: Sequence[bytes | None]) -> Sequence[bytes]:
     return [b"" if value is None or len(value) > VALUE_BYTES_MAX else value for value in values]
 
 
-def _look_again(value: bytes | None, kafka_ms: int, error: str) -> tuple[Payment | Refusal | None, bool]:
+def _look_again(value: bytes | None, kafka_ms: int, at: int, error: Exception) -> tuple[Payment | Reject | None, bool]:
     """Judge what the closed decoder refused; also says whether it was a payment but for unknown fields.
 
     The decoder's message only chooses what to try first: what that accepts, the exact judge would as well.
     """
-    if value is not None and len(value) <= VALUE_BYTES_MAX:
+    if isinstance(error, msgspec.ValidationError) and value is not None:
+        problem = str(error)
         try:
-            if error.startswith("Object contains unknown field"):
+            if problem.startswith("Object contains unknown field"):
                 return _decode_checked(value), True
-            if error.endswith("`$.event`"):
+            if problem.endswith("`$.event`"):
                 _check_skipped(value)
                 if _decode_envelope(value).event != EVENT:
                     return None, False
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             pass
-    judged = verdict(value, kafka_ms)
+    judged = verdict(value, kafka_ms, at)
     return (judged.payment if isinstance(judged, Accepted) else judged), False
 
 
@@ -132,29 +135,15 @@ def _check_skipped(value: bytes) -> None:
         raise msgspec.ValidationError("perhaps nested too deep")
 
 
-def _settle(
-    found: columns.Columns, values: Sequence[bytes | None], kafka_ms: I64, index: I64, rejects: list[Reject]
-) -> list[int]:
+def _settle(found: columns.Columns, kafka_ms: I64, index: I64, rejects: list[Reject]) -> list[int]:
     """Have the exact judge settle the suspects; returns the places of those refused."""
     refused = []
     for place in found.suspects.tolist():
         at = int(index[place])
-        judged = verdict(values[at], int(kafka_ms[at]))
-        if isinstance(judged, Accepted):
-            found.cents[place], found.seconds[place] = judged.cents, judged.seconds
-        elif judged is not None:
-            rejects.append(Reject(at, *judged))
+        judged = settle(found.payments[place], int(kafka_ms[at]), at)
+        if isinstance(judged, Reject):
+            rejects.append(judged)
             refused.append(place)
+        else:
+            found.cents[place], found.seconds[place] = judged.cents, judged.seconds
     return refused
-
-
-def _without(found: columns.Columns, refused: list[int]) -> columns.Columns:
-    """The columns without the refused payments."""
-    kept = np.delete(np.arange(len(found.payments)), refused)
-    return columns.Columns(
-        payments=[found.payments[place] for place in kept.tolist()],
-        session_ids=found.session_ids.take(kept),
-        cents=found.cents[kept],
-        seconds=found.seconds[kept],
-        suspects=np.empty(0, np.int64),
-    )

@@ -7,9 +7,8 @@ cast also takes a space for the T, no seconds, no colon in the offset; so do mos
 from __future__ import annotations
 
 import re
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,42 +19,36 @@ from consumer.core.batch import I64, SECONDS_A_DAY
 _U8 = npt.NDArray[np.uint8]
 _Bools = npt.NDArray[np.bool_]
 
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:(\d\d)(?:\.(\d+))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # both sides of the subtraction below are UTC
-
-
-class Instant(NamedTuple):
-    """A point in time: whole milliseconds since 1970 UTC, rounded down, and whether it lies beyond them."""
-
-    ms: int
-    beyond: bool
+_DATE_TIME = "dddd-dd-ddTdd:dd:dd"
+_HOUR_MINUTE = r"(?:[01]\d|2[0-3]):[0-5]\d"
+_RFC3339 = re.compile(rf"\d{{4}}-\d\d-\d\dT{_HOUR_MINUTE}:[0-5]\d(?:\.\d+)?(?:Z|[+-]{_HOUR_MINUTE})", re.ASCII)
+_LEAP_SECOND = re.compile(r"[^T]+T\d\d:\d\d:60")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class TimestampError(ValueError):
     """`str()` says what is wrong, to follow the words "timestamp ...": "is no RFC 3339 ..."."""
 
 
-def parse(text: str) -> Instant:
-    """Raises TimestampError for anything that is not exactly the form above, or no such time."""
-    found = _RFC3339.fullmatch(text)
-    if found is None:
+def parse(text: str) -> int:
+    """Seconds since 1970 UTC, rounded down.
+
+    Raises TimestampError for anything that is not exactly the form above, or no such time.
+    """
+    if _RFC3339.fullmatch(text) is None:
+        if _LEAP_SECOND.match(text):
+            raise TimestampError("has a leap second (60), which a DateTime can't hold")
         raise TimestampError("is no RFC 3339 date-time with seconds and a zone, such as 2026-11-23T17:00:00.123Z")
-    second, fraction, sign, hours, minutes = found.groups()
     try:
-        since = datetime.fromisoformat(text[: len("2026-11-23T17:00:00")]) - _EPOCH
+        since = datetime.fromisoformat(text) - _EPOCH
     except ValueError:
-        if second == "60":
-            raise TimestampError("has a leap second (60), which a DateTime can't hold") from None
-        raise TimestampError("is no day of the calendar or no time of day") from None
-    seconds = since.days * SECONDS_A_DAY + since.seconds
-    if sign is not None:
-        if hours > "23" or minutes > "59":
-            raise TimestampError("has no valid offset, expected one within -23:59..+23:59")
-        offset = int(hours) * 3600 + int(minutes) * 60
-        seconds -= offset if sign == "+" else -offset
-    if fraction is None:
-        return Instant(seconds * 1000, beyond=False)
-    return Instant(seconds * 1000 + int(fraction[:3].ljust(3, "0")), beyond=fraction[3:].strip("0") != "")
+        raise TimestampError("is no day of the calendar") from None
+    return since.days * SECONDS_A_DAY + since.seconds
+
+
+def fraction(text: str) -> str:
+    """The digits after the point of a text that `parse` took, as they were written."""
+    return text[len(_DATE_TIME) :].lstrip(".").rstrip("Z").partition("+")[0].partition("-")[0]
 
 
 # The column parser works on the bytes of an Arrow string array, a group of equally long texts at a time:
@@ -66,7 +59,6 @@ _FIRST_YEAR, _LAST_YEAR = 1969, 2107
 _MONTHS = [(year, month) for year in range(_FIRST_YEAR, _LAST_YEAR + 1) for month in range(1, 13)]
 _MONTH_START = np.array([date(year, month, 1).toordinal() - _EPOCH.toordinal() for year, month in _MONTHS], np.int64)
 _MONTH_DAYS = np.append(np.diff(_MONTH_START), 31)
-_DATE_TIME = "dddd-dd-ddTdd:dd:dd"
 _LENGTH_MAX = len(_DATE_TIME) + len(".123456789") + len("+00:00")
 
 
@@ -114,10 +106,10 @@ def _parse_alike(block: _U8, zone: str) -> tuple[I64, _Bools]:
     if digits < -1 or digits == 0:
         return np.zeros(len(block), np.int64), np.zeros(len(block), np.bool_)
     lowest, span = _template(digits, zone)
-    places = block - lowest
-    inside = places <= span
-    known = np.ones(len(block), np.bool_) if inside.all() else inside.all(axis=1)
-    place = np.ascontiguousarray(places.T)
+    place = block.T.copy()  # so that each place's bytes lie side by side
+    place -= lowest
+    inside = place <= span
+    known = np.ones(len(block), np.bool_) if inside.all() else inside.all(axis=0)
 
     def two(at: int) -> _U8:
         pair: _U8 = place[at] * np.uint8(10) + place[at + 1]
@@ -144,11 +136,11 @@ def _parse_alike(block: _U8, zone: str) -> tuple[I64, _Bools]:
 
 @lru_cache(maxsize=64)
 def _template(digits: int, zone: str) -> tuple[_U8, _U8]:
-    """Lowest allowed character of each place, and how many more are allowed above it.
+    """Lowest allowed character of each place, and how many more are allowed above it, as columns.
 
     The sign's place allows `+`, `,` and `-`; the comma is for the caller to refuse.
     """
     form = _DATE_TIME + ("." + "d" * digits if digits > 0 else "") + zone
     lowest = np.frombuffer(form.replace("d", "0").encode(), np.uint8)
     span = np.array([9 if place == "d" else 2 if place == "+" else 0 for place in form], np.uint8)
-    return lowest, span
+    return lowest[:, None], span[:, None]

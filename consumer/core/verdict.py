@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from consumer.core import strict_json, timestamps
+from consumer.core.batch import Reject
 from consumer.core.contract import (
     AGE_MS_MAX,
     AHEAD_MS_MAX,
@@ -37,14 +38,6 @@ _SESSION_ID_EXPECTED = f"1..{SESSION_ID_LENGTH_MAX} characters, none of them a c
 _KINDS = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
 
 
-class Refusal(NamedTuple):
-    """Why a record is no payment; see `consumer.core.batch.Reject`."""
-
-    code: str
-    path: str
-    message: str
-
-
 class Accepted(NamedTuple):
     """A payment with what its types don't show: the amount in cents and the event's second since 1970."""
 
@@ -54,20 +47,33 @@ class Accepted(NamedTuple):
 
 
 class _RefusedError(Exception):
-    """Carries a refusal's three parts out of the rule that failed."""
+    """Carries code, path and message out of the rule that failed."""
 
 
-def verdict(value: bytes | None, kafka_ms: int) -> Accepted | Refusal | None:
+def verdict(value: bytes | None, kafka_ms: int, index: int = 0) -> Accepted | Reject | None:
     """Judge one record's value; None: another event, to be ignored.
 
-    `kafka_ms` is the Kafka record's timestamp in milliseconds since 1970, negative where it has none.
+    `kafka_ms` is the Kafka record's timestamp in milliseconds since 1970, negative where it has none;
+    `index` is for the reject only.
     """
     try:
         return _judge_event(_document(value), kafka_ms)
     except _RefusedError as refused:
-        return Refusal(*refused.args)
+        return Reject(index, *refused.args)
     except strict_json.NotJsonError as error:
-        return Refusal("not_json", "", f"value {error}")
+        return Reject(index, "not_json", "", f"value {error}")
+
+
+def settle(payment: Payment, kafka_ms: int, index: int) -> Accepted | Reject:
+    """Judge a decoded payment by what its types don't say, in the same order."""
+    data = payment.data
+    try:
+        seconds = _seconds(payment.timestamp, kafka_ms)
+        cents = _cents(data.usd_amount)
+        _session_id(data.session_id)
+    except _RefusedError as refused:
+        return Reject(index, *refused.args)
+    return Accepted(payment, cents, seconds)
 
 
 def _document(value: bytes | None) -> dict[str, Any]:
@@ -91,7 +97,7 @@ def _judge_event(document: dict[str, Any], kafka_ms: int) -> Accepted | None:
         return None
     user_id = _integer("userId", document.get("userId", _ABSENT), 1)
     timestamp = document.get("timestamp")
-    seconds = _kafka_seconds(kafka_ms) if timestamp is None else _own_seconds(timestamp, kafka_ms)
+    seconds = _seconds(timestamp, kafka_ms)
     data = document.get("data", _ABSENT)
     if type(data) is not dict:
         raise _wrong_type("data", data, "an object with the fields of the payment")
@@ -136,7 +142,7 @@ def _session_id(value: object) -> str:
         raise _wrong_type(path, value, f"a string of {expected}")
     if not 1 <= len(value) <= SESSION_ID_LENGTH_MAX:
         raise _RefusedError("out_of_range", path, f"{path} has {len(value)} characters, expected {expected}")
-    if _CONTROL.isdisjoint(value):
+    if (value.isascii() and value.isprintable()) or _CONTROL.isdisjoint(value):
         return value
     at, control = next((at, character) for at, character in enumerate(value) if character in _CONTROL)
     found = f"the control character U+{ord(control):04X} at {at}"
@@ -164,8 +170,10 @@ def _cents(value: Any) -> int:
     return int(rounded * 100)
 
 
-def _kafka_seconds(kafka_ms: int) -> int:
-    """Second of an event that leaves its time to the Kafka record."""
+def _seconds(timestamp: object, kafka_ms: int) -> int:
+    """Second of an event: its own timestamp's, or the Kafka record's where it leaves its time to that."""
+    if timestamp is not None:
+        return _own_seconds(timestamp, kafka_ms)
     if kafka_ms < 0:
         raise _bad_timestamp("is missing, and the Kafka record has none either")
     if kafka_ms // 1000 > UINT32_MAX:
@@ -173,23 +181,27 @@ def _kafka_seconds(kafka_ms: int) -> int:
     return kafka_ms // 1000
 
 
-def _own_seconds(value: object, kafka_ms: int) -> int:
-    """Second of an event by its own timestamp, held against the Kafka record's."""
-    if type(value) is not str:
-        raise _wrong_type("timestamp", value, "an RFC 3339 string, null or nothing")
+def _own_seconds(timestamp: object, kafka_ms: int) -> int:
+    if type(timestamp) is not str:
+        raise _wrong_type("timestamp", timestamp, "an RFC 3339 string, null or nothing")
     try:
-        instant = timestamps.parse(value)
+        seconds = timestamps.parse(timestamp)
     except timestamps.TimestampError as error:
-        raise _bad_timestamp(str(error), value) from None
-    seconds = instant.ms // 1000
+        raise _bad_timestamp(str(error), timestamp) from None
     if not 0 <= seconds <= UINT32_MAX:
-        raise _bad_timestamp("lies outside 1970-01-01T00:00:00Z..2106-02-07T06:28:15Z", value)
+        raise _bad_timestamp("lies outside 1970-01-01T00:00:00Z..2106-02-07T06:28:15Z", timestamp)
     if kafka_ms < 0:
-        raise _bad_timestamp("can't be checked: the Kafka record has no timestamp to hold it against", value)
-    if instant.ms < kafka_ms - AGE_MS_MAX:
-        raise _bad_timestamp("lies more than 90 days before the timestamp of the Kafka record", value)
-    if (instant.ms, instant.beyond) > (kafka_ms + AHEAD_MS_MAX, False):
-        raise _bad_timestamp("lies more than 1 day after the timestamp of the Kafka record", value)
+        raise _bad_timestamp("can't be checked: the Kafka record has no timestamp to hold it against", timestamp)
+    after_ms = seconds * 1000 - kafka_ms
+    if -AGE_MS_MAX <= after_ms < AHEAD_MS_MAX - 1000:
+        return seconds
+    # Near either end the digits after the point decide: three by number, the others by being there.
+    digits = timestamps.fraction(timestamp)
+    after_ms += int(digits[:3].ljust(3, "0"))
+    if after_ms < -AGE_MS_MAX:
+        raise _bad_timestamp("lies more than 90 days before the timestamp of the Kafka record", timestamp)
+    if after_ms > AHEAD_MS_MAX or (after_ms == AHEAD_MS_MAX and digits[3:].strip("0")):
+        raise _bad_timestamp("lies more than 1 day after the timestamp of the Kafka record", timestamp)
     return seconds
 
 
@@ -215,9 +227,11 @@ def _kind(value: object) -> str:
 
 def _quote(value: object) -> str:
     """A short scalar for a message: printable ASCII, cut."""
+    if type(value) is str:
+        cut = value[:_QUOTE_LENGTH_MAX]
+        text = cut if cut.isascii() and cut.isprintable() else ascii(cut)[1:-1][:_QUOTE_LENGTH_MAX]
+        return f'"{text}"' if cut == value else f'"{text}..."'
     if value in (_INFINITY, -_INFINITY):
         return "too large for a double"
-    text = ascii(value)
-    if isinstance(value, str):
-        text = '"' + ascii(value[: _QUOTE_LENGTH_MAX + 1])[1:-1] + '"'
-    return text if len(text) <= _QUOTE_LENGTH_MAX + 2 else text[:_QUOTE_LENGTH_MAX] + "..."
+    text = str(value)
+    return text if len(text) <= _QUOTE_LENGTH_MAX else f"{text[:_QUOTE_LENGTH_MAX]}..."
