@@ -16,6 +16,12 @@ def say(line: str = "") -> None:
     sys.stdout.write(f"{line}\n")
 
 
+def note(line: str) -> None:
+    """One line about what is going on, beside the result."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
 def complain(message: str) -> None:
     """The one line that says why a command failed."""
     sys.stderr.write(f"error: {one_line(message)}\n")

@@ -115,7 +115,7 @@ def translate(error: KafkaError | KafkaException, what: str) -> ConsumerError:
         return Stop(f"{text}: grant the rights that docs/operations.md lists")
     if code == KafkaError._SSL:
         return Stop(f"{text}: check KAFKA__SECURITY_PROTOCOL and KAFKA__SSL_CA_LOCATION")
-    if code == KafkaError._FATAL or bool(error.fatal()):
+    if code == KafkaError._FATAL:
         return Stop(f"{text}: the client can't go on; restart the process")
     if code in (KafkaError._INVALID_ARG, KafkaError._UNKNOWN_PROTOCOL, KafkaError.OFFSET_METADATA_TOO_LARGE):
         return Stop(text)
