@@ -25,6 +25,7 @@ $(READY): requirements-dev.lock
 
 .PHONY: setup
 setup: $(READY) ## make .venv (every other target does it by itself)
+	@echo "$(VENV) is ready"
 
 .PHONY: demo
 demo: $(READY) ## the main job, everything embedded: SECONDS=20 RATE=500 PORT=9464

@@ -35,14 +35,16 @@ class Progress:
         print(f"\r\033[K  {text}" if self.terminal else f"  {text}", flush=True)
 
 
-def pip(python: Path, *arguments: str, progress: Progress) -> None:
-    """Runs pip; of what it says, only the names of packages are shown, and its last lines where it fails."""
+def pip(python: Path, *arguments: str, progress: Progress | None = None) -> None:
+    """Runs pip; of what it says, only how far it is shows, and its last lines where it fails."""
     command = [str(python), *PIP, *arguments]
     said: deque[str] = deque(maxlen=25)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
             said.append(line)
+            if progress is None:
+                continue
             if found := re.match(r"Collecting ([^ =<>;]+)", line):
                 progress.step(found[1])
             elif line.startswith("Installing collected packages"):
@@ -60,7 +62,7 @@ def main(folder: Path, lock: Path) -> None:
     progress = Progress(total)
     pip(python, "--require-hashes", "--only-binary", ":all:", "-r", str(lock), progress=progress)
     # The build backend came with the lock, so nothing unpinned is fetched to install the project itself.
-    pip(python, "--no-deps", "--no-build-isolation", "--editable", str(lock.parent), progress=progress)
+    pip(python, "--no-deps", "--no-build-isolation", "--editable", str(lock.parent))
     progress.say(f"ready after {time.monotonic() - started:.0f} s")
 
 
