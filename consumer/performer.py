@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from prometheus_client import Histogram
+
 from consumer.adapters.dead_letters import DeadLetters
 from consumer.adapters.kafka import Lookup
 from consumer.adapters.metrics import Metrics
@@ -48,7 +50,18 @@ class Performer:
     """Threads for the blocking effects: ClickHouse, look-ups in Kafka, dead letters."""
 
     def __init__(self, lookup: Lookup, store: Store, dead_letters: DeadLetters, metrics: Metrics) -> None:
-        self._lookup, self._store, self._dead_letters, self._metrics = lookup, store, dead_letters, metrics
+        self._how: dict[type[Effect], tuple[str, Callable[[int, Any], Any], Histogram | None]] = {
+            ReadCommitted: ("committed", lambda p, _: lookup.committed(p), None),
+            ReadLog: ("log", lambda p, _: lookup.bounds(p), None),
+            Touched: ("touched", lambda p, _: store.touched(p), None),
+            Quiet: ("quiet", lambda p, _: store.quiet(p), None),
+            ReadSink: ("sink", lambda p, _: store.landed(p), None),
+            Mend: ("mend", store.mend, None),
+            Hydrate: ("hydrate", store.hydrate, metrics.hydrate_seconds),
+            SendDeadLetters: ("dead_letters", lambda p, effect: dead_letters.send(p, effect.letters), None),
+            Insert: ("insert", store.insert, metrics.insert_seconds),
+            WriteLedger: ("ledger", lambda _, effect: store.write_ledger(effect), None),
+        }
         self._answers: SimpleQueue[Answer] = SimpleQueue()
         self._pool = ThreadPoolExecutor(8, "effect")
 
@@ -76,46 +89,19 @@ class Performer:
     def _answer(self, ticket: Ticket, call: Callable[[], Any]) -> None:
         try:
             answer = Answer(ticket, call(), None)
-        except Exception as error:  # whatever it is, the loop has to know
+        except Exception as error:  # noqa: BLE001 - whatever it is, the loop has to know
             answer = Answer(ticket, None, error)
         self._answers.put(answer)
 
     def _call(self, partition: int, effect: Effect) -> Callable[[], Any]:
-        store, lookup = self._store, self._lookup
-        match effect:
-            case Insert():
-                return self._timed(
-                    self._metrics.insert_seconds.observe, "insert", lambda: store.insert(partition, effect)
-                )
-            case WriteLedger():
-                return self._timed(None, "ledger", lambda: store.write_ledger(effect))
-            case SendDeadLetters():
-                return self._timed(None, "dead_letters", lambda: self._dead_letters.send(partition, effect.letters))
-            case Hydrate():
-                return self._timed(
-                    self._metrics.hydrate_seconds.observe, "hydrate", lambda: store.hydrate(partition, effect)
-                )
-            case Mend():
-                return self._timed(None, "mend", lambda: store.mend(partition, effect))
-            case ReadCommitted():
-                return self._timed(None, "committed", lambda: lookup.committed(partition))
-            case ReadLog():
-                return self._timed(None, "log", lambda: lookup.bounds(partition))
-            case Touched():
-                return self._timed(None, "touched", lambda: store.touched(partition))
-            case Quiet():
-                return self._timed(None, "quiet", lambda: store.quiet(partition))
-            case ReadSink():
-                return self._timed(None, "sink", lambda: store.landed(partition))
-        raise AssertionError(f"no one performs {effect!r}")
+        step, call, seconds = self._how[type(effect)]
 
-    def _timed(self, observe: Callable[[float], None] | None, step: str, call: Callable[[], Any]) -> Callable[[], Any]:
         def timed() -> Any:
             fault_point(f"before_{step}")
             began = time.perf_counter()
-            result = call()
-            if observe is not None:
-                observe(time.perf_counter() - began)
+            result = call(partition, effect)
+            if seconds is not None:
+                seconds.observe(time.perf_counter() - began)
             fault_point(f"after_{step}")
             return result
 

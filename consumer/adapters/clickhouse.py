@@ -69,9 +69,11 @@ _RETRYABLE = {
     1000: "poco",
     1002: "unknown",
 }
-_SCHEMA = {10, 16, 36, 47, 60, 81}
-_LOGIN = {192, 193, 194, 516}
-_RIGHTS = {164, 291, 497}
+_REMEDIES = (
+    ({10, 16, 36, 47, 60, 81}, "run `zkp2p-consumer migrate`"),
+    ({192, 193, 194, 516}, "check CLICKHOUSE__USERNAME and CLICKHOUSE__PASSWORD"),
+    ({164, 291, 497}, "give the user the grants in sql/grants"),
+)
 
 
 def connect(settings: ClickHouseSettings, /, *, database: str | None = "as settings", **options: Any) -> Client:
@@ -133,13 +135,8 @@ def translate(error: Exception, what: str, settings: ClickHouseSettings) -> Cons
     text = f"ClickHouse: {what}: {text}"
     if code in _RETRYABLE:
         return Retryable(text, _RETRYABLE[code])
-    if code in _LOGIN:
-        return Stop(f"{text}: check CLICKHOUSE__USERNAME and CLICKHOUSE__PASSWORD")
-    if code in _SCHEMA:
-        return Stop(f"{text}: run `zkp2p-consumer migrate`")
-    if code in _RIGHTS:
-        return Stop(f"{text}: give the user the grants in sql/grants")
-    return Stop(text)
+    remedies = [remedy for codes, remedy in _REMEDIES if code in codes]
+    return Stop(": ".join([text, *remedies]))
 
 
 def _network_error(text: str, what: str, settings: ClickHouseSettings) -> ConsumerError:

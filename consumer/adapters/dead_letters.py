@@ -149,7 +149,7 @@ class _Delivery:
         self.waiting = count
         self.error: KafkaError | None = None
 
-    def reported(self, error: KafkaError | None, message: Message) -> None:
+    def reported(self, error: KafkaError | None, _message: Message) -> None:
         with self._lock:
             self.waiting -= 1
             self.error = self.error or error

@@ -115,7 +115,7 @@ def translate(error: KafkaError | KafkaException, what: str) -> ConsumerError:
         return Stop(f"{text}: grant the rights that docs/operations.md lists")
     if code == KafkaError._SSL:
         return Stop(f"{text}: check KAFKA__SECURITY_PROTOCOL and KAFKA__SSL_CA_LOCATION")
-    if code == KafkaError._FATAL:
+    if code == KafkaError._FATAL or error.fatal():
         return Stop(f"{text}: the client can't go on; restart the process")
     if code in (KafkaError._INVALID_ARG, KafkaError._UNKNOWN_PROTOCOL, KafkaError.OFFSET_METADATA_TOO_LARGE):
         return Stop(text)
@@ -158,7 +158,7 @@ class Lookup:
         """
         try:
             if not self.cluster_id:
-                self.cluster_id = self._admin.list_topics(topic=self._topic, timeout=timeout).cluster_id or ""
+                self.cluster_id = str(self._admin.list_topics(topic=self._topic, timeout=timeout).cluster_id)
             if not self._has_ids:
                 return f"{self.cluster_id}:{self._topic}"
             future = self._admin.describe_topics(TopicCollection([self._topic]), request_timeout=timeout)[self._topic]

@@ -108,7 +108,7 @@ def outside(ranges: Ranges) -> str:
     """A condition for rows that none of the ranges covers, in terms that the lineage index understands."""
     conditions = ["kafkaTopicId NOT IN (" + ", ".join(map(quoted, ["", *ranges])) + ")"]
     for topic_id, covered in ranges.items():
-        holes = " OR ".join(f"({_between(first, end)})" for first, end in gaps(covered))
+        holes = " OR ".join(f"({between(first, end)})" for first, end in gaps(covered))
         conditions.append(f"(kafkaTopicId = {quoted(topic_id)} AND ({holes}))")
     return " OR ".join(conditions)
 
@@ -128,7 +128,8 @@ def gaps(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int | None]]:
     return [*found, (at, None)]
 
 
-def _between(first: int, end: int | None) -> str:
+def between(first: int, end: int | None) -> str:
+    """A condition for offsets of [first, end), without an end when None, that the lineage index understands."""
     run = f"bitShiftRight(kafkaOffset, {RUN_BITS})"
     condition = f"{run} >= {first >> RUN_BITS} AND kafkaOffset >= {first}"
     if end is not None:

@@ -23,8 +23,8 @@ _NO_NUMBERS = np.empty(0, np.int64)
 def to_run(fetched: Fetched, next_offset: int) -> Run | None:
     """Judge what was fetched, from `next_offset` on; None when there is nothing new."""
     messages = fetched.messages
-    if messages and cast(int, messages[0].offset()) < next_offset:  # delivered once more after a pause
-        messages = [m for m in messages if cast(int, m.offset()) >= next_offset]
+    if messages and cast("int", messages[0].offset()) < next_offset:  # delivered once more after a pause
+        messages = [m for m in messages if cast("int", m.offset()) >= next_offset]
     if messages:
         return _judged_run(messages, next_offset, fetched.eof)
     if fetched.eof is not None and fetched.eof > next_offset:
@@ -33,7 +33,7 @@ def to_run(fetched: Fetched, next_offset: int) -> Run | None:
 
 
 def _judged_run(messages: Sequence[Message], next_offset: int, eof: int | None) -> Run:
-    offsets = cast(list[int], [m.offset() for m in messages])
+    offsets = cast("list[int]", [m.offset() for m in messages])
     values = [m.value() for m in messages]
     stamps = [m.timestamp() for m in messages]
     times = [-1 if kind == TIMESTAMP_NOT_AVAILABLE else ms for kind, ms in stamps]
@@ -68,7 +68,7 @@ def _letters(judged: Judged, messages: Sequence[Message], times: list[int], offs
         DeadLetter(
             key=(message := messages[reject.index]).key(),
             value=message.value(),
-            headers=tuple(cast(Headers, message.headers() or ())),
+            headers=tuple(cast("Headers", message.headers() or ())),
             offset=offsets[reject.index],
             timestamp_ms=times[reject.index],
             code=reject.code,

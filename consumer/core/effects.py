@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from consumer.core.batch import Batch, DeadLetter, Keys, LedgerRow, Rows
 from consumer.core.dedupe import Scope
 from consumer.core.lease import Note
-from consumer.core.position import Committed, Log, PassRange
+from consumer.core.position import PassRange
 
 
 class Effect:

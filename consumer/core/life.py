@@ -68,11 +68,11 @@ class Setup:
     """A factor around 1 for pauses, so that members don't retry in step."""
 
 
-class Leave(Exception):  # noqa: N818 - no error but a request
+class Leave(Exception):
     """Thrown into the life of a partition that is being taken away while nothing of it is landing."""
 
 
-class StartOver(Exception):  # noqa: N818
+class StartOver(Exception):
     """The lease ran out or an outcome stayed unknown: recover as after a crash."""
 
 
@@ -242,9 +242,9 @@ class Life:
         yield from self._lease()  # 1
         if batch.letters:
             yield from self._until_done("dead_letters", lambda: SendDeadLetters(batch.letters))  # 2
+        span = (batch.first, batch.end)
         for month, rows in batch.months:  # 3
             token = self._token(batch, month)
-            span = (batch.first, batch.end)
             yield from self._until_done(
                 "insert", lambda d, m=month, r=rows, t=token: Insert(self.topic_id, r, m, t, d, span), leased=True
             )

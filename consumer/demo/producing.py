@@ -24,8 +24,8 @@ class Producing:
         self,
         address: str,
         topic: str,
-        seed: int,
-        rate: float,
+        traffic: Traffic,
+        *,
         seconds: float | None,
         watch: Watch,
         interrupted: threading.Event,
@@ -34,7 +34,7 @@ class Producing:
             {"bootstrap.servers": address, "linger.ms": 20, "enable.idempotence": True, "log_level": 0}
         )
         self._topic = topic
-        self._traffic = Traffic(seed, start_ms=int(time.time() * 1000), rate=rate)
+        self._traffic = traffic
         self._seconds = seconds
         self._watch = watch
         self._interrupted = interrupted
@@ -58,10 +58,10 @@ class Producing:
     def _run(self) -> None:
         try:
             self._send_all()
-            if self._producer.flush(30):
-                raise Stop("the demo's broker took not all of the traffic")
-        except Exception as error:  # shown by the consuming thread, which ends the demo
+        except Exception as error:  # noqa: BLE001 - raised again by the consuming thread, which ends the demo
             self.failed = error
+        if self._producer.flush(30):
+            self.failed = self.failed or Stop("the demo's broker did not take all of the traffic")
         self.done = True
 
     def _send_all(self) -> None:

@@ -60,7 +60,9 @@ class Watch:
             "SELECT toString(paymentMethod), sum(attempts), sum(successes), sum(errors), sum(abandons)"
             f" FROM {summary} GROUP BY paymentMethod ORDER BY 2 DESC"
         ).result_rows
-        found = Progress(rows, *spent, methods={name: tuple(counts) for name, *counts in methods})
+        duplicates, rejected, ignored, expired = spent
+        by_method = {name: (a, s, e, b) for name, a, s, e, b in methods}
+        found = Progress(rows, duplicates, rejected, ignored, expired, by_method)
         if found.consumed > self.progress.consumed:
             self._moved_at = self._looked_at
         self.progress = found

@@ -6,6 +6,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from consumer.demo.broker import broker
 from consumer.demo.live import Live
 from consumer.demo.producing import Producing
 from consumer.demo.progress import Progress, Watch
+from consumer.demo.traffic import Traffic
 from consumer.demo.truth import Truth
 from consumer.operate.kafka_log import KafkaLog
 from consumer.service import LOOP_DEADLINE_SECONDS, consume
@@ -46,7 +48,10 @@ def run(seconds: float | None, rate: float, port: int) -> int:
         metrics, health = Metrics(), Health(LOOP_DEADLINE_SECONDS)
         with HttpServer("127.0.0.1", port, metrics.registry, health) as http, _until_signal() as interrupted:
             watch = Watch(client, settings.clickhouse.database)
-            producing = Producing(address, settings.kafka.topic, SEED, rate, seconds, watch, interrupted)
+            traffic = Traffic(SEED, start_ms=int(time.time() * 1000), rate=rate)
+            producing = Producing(
+                address, settings.kafka.topic, traffic, seconds=seconds, watch=watch, interrupted=interrupted
+            )
             with Live(watch, producing, http.port):
                 consume(settings, metrics, health, lambda: _finished(producing, watch), has_topic_ids=False)
         producing.join()
