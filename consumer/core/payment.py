@@ -14,6 +14,8 @@ So the exact judge alone defines what is right, and a record's verdict never dep
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
 
 import msgspec
 import numpy as np
@@ -27,6 +29,9 @@ from consumer.core.verdict import Accepted, settle, verdict
 _decode_closed = msgspec.json.Decoder(ClosedPayment).decode
 _decode_open = msgspec.json.Decoder(Payment).decode
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
+_ErrorOfDecoding = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_REFUSALS_IN_A_ROW = 4
+"""After so many the next record is likely to be no better, and the exact judge is asked at once."""
 
 
 def judge(
@@ -40,55 +45,77 @@ def judge(
     `timestamps_ms` are the Kafka records' own (milliseconds since 1970, -1 where there is none). Rejects and
     rows come in the order of the records. Raises nothing for bad data.
     """
-    kafka_ms = np.asarray(timestamps_ms, np.int64)
-    payments, unread, rejects = _decode(values, kafka_ms)
-    ignored = len(unread) - len(rejects)
+    decoded = _decode(values, timestamps_ms)
     index = np.arange(len(values))
-    if unread:
-        index = np.delete(index, unread)
-    found = columns.examine(payments, kafka_ms[index])
-    refused = _settle(found, kafka_ms, index, rejects)
-    if refused:
-        index = np.delete(index, refused)
-        found = columns.without(found, refused)
+    if decoded.unread:
+        index = np.delete(index, decoded.unread)
+    found = columns.examine(decoded.payments, np.asarray(timestamps_ms, np.int64)[index])
+    refusals = _settle(found, timestamps_ms, index)
+    if refusals:
+        found, index = columns.without(found, list(refusals)), np.delete(index, list(refusals))
     if len(index) < len(values):
         keys = [keys[at] for at in index.tolist()]
-    rejects.sort(key=lambda reject: reject.index)
     return Judged(
         rows=columns.rows(found, np.asarray(offsets, np.int64)[index]),
         index=index,
         seconds=found.seconds,
-        rejects=rejects,
-        ignored=ignored,
+        rejects=sorted([*decoded.rejects, *refusals.values()], key=attrgetter("index")),
+        ignored=len(decoded.unread) - len(decoded.rejects),
         key_mismatches=columns.count_mismatches(found.session_ids, keys),
     )
 
 
-def _decode(values: Sequence[bytes | None], kafka_ms: I64) -> tuple[list[Payment], list[int], list[Reject]]:
-    """Payments decoded, places of records that are none (refused or ignored), and the refusals."""
-    payments: list[Payment] = []
-    unread: list[int] = []
-    rejects: list[Reject] = []
-    keep = payments.append
+@dataclass(slots=True)
+class _Decoded:
+    """Records so far, sorted by what they are."""
+
+    payments: list[Payment] = field(default_factory=list)
+    unread: list[int] = field(default_factory=list)
+    """Places of all others, refused or ignored."""
+    rejects: list[Reject] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        return len(self.payments) + len(self.unread)
+
+    def add(self, judged: Payment | Reject | None) -> None:
+        if isinstance(judged, Payment):
+            self.payments.append(judged)
+            return
+        self.unread.append(self.count)
+        if judged is not None:
+            self.rejects.append(judged)
+
+    def keeps_refusing(self) -> bool:
+        """Whether the last few records were all refused."""
+        last = self.rejects[-_REFUSALS_IN_A_ROW:]
+        return len(last) == _REFUSALS_IN_A_ROW and last[0].index == self.count - _REFUSALS_IN_A_ROW
+
+
+def _decode(values: Sequence[bytes | None], timestamps_ms: Sequence[int]) -> _Decoded:
+    decoded = _Decoded()
+    keep = decoded.payments.append
     decode: Callable[[bytes], Payment] = _decode_closed
     rest = iter(_bounded(values))
     while True:
         try:
             for value in rest:
                 keep(decode(value))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            at = len(payments) + len(unread)
-            judged, unknown_fields = _look_again(values[at], int(kafka_ms[at]), at, error)
+        except _ErrorOfDecoding as error:
+            at = decoded.count
+            judged, unknown_fields = _look_again(values[at], int(timestamps_ms[at]), at, error)
         else:
-            return payments, unread, rejects
+            return decoded
+        decoded.add(judged)
         if unknown_fields:
             decode = _decode_checked  # others of its producer are likely to follow
-        if isinstance(judged, Payment):
-            keep(judged)
-            continue
-        unread.append(at)
-        if judged is not None:
-            rejects.append(judged)
+        elif decoded.keeps_refusing():
+            for _ in rest:
+                at += 1
+                judged = _judge_exactly(values[at], int(timestamps_ms[at]), at)
+                decoded.add(judged)
+                if not isinstance(judged, Reject):
+                    break
 
 
 def _bounded(values: Sequence[bytes | None]) -> Sequence[bytes]:
@@ -115,10 +142,14 @@ def _look_again(value: bytes | None, kafka_ms: int, at: int, error: Exception) -
                 _check_skipped(value)
                 if _decode_envelope(value).event != EVENT:
                     return None, False
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except _ErrorOfDecoding:
             pass
+    return _judge_exactly(value, kafka_ms, at), False
+
+
+def _judge_exactly(value: bytes | None, kafka_ms: int, at: int) -> Payment | Reject | None:
     judged = verdict(value, kafka_ms, at)
-    return (judged.payment if isinstance(judged, Accepted) else judged), False
+    return judged.payment if isinstance(judged, Accepted) else judged
 
 
 def _decode_checked(value: bytes) -> Payment:
@@ -135,15 +166,14 @@ def _check_skipped(value: bytes) -> None:
         raise msgspec.ValidationError("perhaps nested too deep")
 
 
-def _settle(found: columns.Columns, kafka_ms: I64, index: I64, rejects: list[Reject]) -> list[int]:
-    """Have the exact judge settle the suspects; returns the places of those refused."""
-    refused = []
+def _settle(found: columns.Columns, timestamps_ms: Sequence[int], index: I64) -> dict[int, Reject]:
+    """Have the exact judge settle the suspects; returns those refused by their place among the columns."""
+    refusals = {}
     for place in found.suspects.tolist():
         at = int(index[place])
-        judged = settle(found.payments[place], int(kafka_ms[at]), at)
+        judged = settle(found.payments[place], int(timestamps_ms[at]), at)
         if isinstance(judged, Reject):
-            rejects.append(judged)
-            refused.append(place)
+            refusals[place] = judged
         else:
             found.cents[place], found.seconds[place] = judged.cents, judged.seconds
-    return refused
+    return refusals
