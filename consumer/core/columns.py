@@ -51,6 +51,8 @@ class Columns:
     session_ids: pa.StringArray
     cents: I64
     seconds: I64
+    timely: _Bools
+    """Whether `seconds` is sure."""
     suspects: I64
     """Places of payments whose amount, sessionId or timestamp is wrong or unusual."""
 
@@ -60,12 +62,12 @@ def examine(payments: list[Payment], kafka_ms: I64) -> Columns:
     data = [payment.data for payment in payments]
     session_ids = pa.array([item.session_id for item in data], pa.string())
     cents, sure = _cents(data)
-    seconds, in_time = _seconds(payments, kafka_ms)
-    sure &= in_time
+    seconds, timely = _seconds(payments, kafka_ms)
+    sure &= timely
     controls = _rows_with_control_characters(session_ids)
     if controls is not None:
         sure[controls] = False
-    return Columns(payments, data, session_ids, cents, seconds, np.flatnonzero(~sure))
+    return Columns(payments, data, session_ids, cents, seconds, timely, np.flatnonzero(~sure))
 
 
 def without(columns: Columns, places: list[int]) -> Columns:
@@ -77,6 +79,7 @@ def without(columns: Columns, places: list[int]) -> Columns:
         session_ids=columns.session_ids.take(kept),
         cents=columns.cents[kept],
         seconds=columns.seconds[kept],
+        timely=columns.timely[kept],
         suspects=kept[:0],
     )
 

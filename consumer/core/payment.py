@@ -24,12 +24,12 @@ from consumer.core import columns
 from consumer.core.batch import I64, Judged, Reject
 from consumer.core.contract import EVENT, VALUE_BYTES_MAX, ClosedPayment, Envelope, Payment
 from consumer.core.strict_json import too_many_brackets
-from consumer.core.verdict import Accepted, settle, verdict
+from consumer.core.verdict import settle, verdict
 
 _decode_closed = msgspec.json.Decoder(ClosedPayment).decode
 _decode_open = msgspec.json.Decoder(Payment).decode
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
-_ErrorOfDecoding = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_DECODING_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _REFUSALS_IN_A_ROW = 4
 """After so many the next record is likely to be no better, and the exact judge is asked at once."""
 
@@ -67,29 +67,25 @@ def judge(
 
 @dataclass(slots=True)
 class _Decoded:
-    """Records so far, sorted by what they are."""
+    """Records sorted by what they are."""
 
     payments: list[Payment] = field(default_factory=list)
     unread: list[int] = field(default_factory=list)
     """Places of all others, refused or ignored."""
     rejects: list[Reject] = field(default_factory=list)
 
-    @property
-    def count(self) -> int:
-        return len(self.payments) + len(self.unread)
-
-    def add(self, judged: Payment | Reject | None) -> None:
+    def add(self, at: int, judged: Payment | Reject | None) -> None:
         if isinstance(judged, Payment):
             self.payments.append(judged)
             return
-        self.unread.append(self.count)
+        self.unread.append(at)
         if judged is not None:
             self.rejects.append(judged)
 
-    def keeps_refusing(self) -> bool:
-        """Whether the last few records were all refused."""
-        last = self.rejects[-_REFUSALS_IN_A_ROW:]
-        return len(last) == _REFUSALS_IN_A_ROW and last[0].index == self.count - _REFUSALS_IN_A_ROW
+    def refused_lately(self, at: int) -> bool:
+        """Whether the last few records up to this place were all refused."""
+        rejects = self.rejects
+        return len(rejects) >= _REFUSALS_IN_A_ROW and rejects[-_REFUSALS_IN_A_ROW].index > at - _REFUSALS_IN_A_ROW
 
 
 def _decode(values: Sequence[bytes | None], timestamps_ms: Sequence[int]) -> _Decoded:
@@ -101,19 +97,19 @@ def _decode(values: Sequence[bytes | None], timestamps_ms: Sequence[int]) -> _De
         try:
             for value in rest:
                 keep(decode(value))
-        except _ErrorOfDecoding as error:
-            at = decoded.count
+        except _DECODING_ERRORS as error:
+            at = len(decoded.payments) + len(decoded.unread)
             judged, unknown_fields = _look_again(values[at], int(timestamps_ms[at]), at, error)
         else:
             return decoded
-        decoded.add(judged)
+        decoded.add(at, judged)
         if unknown_fields:
             decode = _decode_checked  # others of its producer are likely to follow
-        elif decoded.keeps_refusing():
+        elif decoded.refused_lately(at):
             for _ in rest:
                 at += 1
-                judged = _judge_exactly(values[at], int(timestamps_ms[at]), at)
-                decoded.add(judged)
+                judged = verdict(values[at], int(timestamps_ms[at]), at)
+                decoded.add(at, judged)
                 if not isinstance(judged, Reject):
                     break
 
@@ -142,14 +138,9 @@ def _look_again(value: bytes | None, kafka_ms: int, at: int, error: Exception) -
                 _check_skipped(value)
                 if _decode_envelope(value).event != EVENT:
                     return None, False
-        except _ErrorOfDecoding:
+        except _DECODING_ERRORS:
             pass
-    return _judge_exactly(value, kafka_ms, at), False
-
-
-def _judge_exactly(value: bytes | None, kafka_ms: int, at: int) -> Payment | Reject | None:
-    judged = verdict(value, kafka_ms, at)
-    return judged.payment if isinstance(judged, Accepted) else judged
+    return verdict(value, kafka_ms, at), False
 
 
 def _decode_checked(value: bytes) -> Payment:
@@ -169,11 +160,14 @@ def _check_skipped(value: bytes) -> None:
 def _settle(found: columns.Columns, timestamps_ms: Sequence[int], index: I64) -> dict[int, Reject]:
     """Have the exact judge settle the suspects; returns those refused by their place among the columns."""
     refusals = {}
-    for place in found.suspects.tolist():
-        at = int(index[place])
-        judged = settle(found.payments[place], int(timestamps_ms[at]), at)
+    suspects = found.suspects
+    for place, at, timely in zip(
+        suspects.tolist(), index[suspects].tolist(), found.timely[suspects].tolist(), strict=True
+    ):
+        seconds = int(found.seconds[place]) if timely else None
+        judged = settle(found.payments[place], int(timestamps_ms[at]), at, seconds)
         if isinstance(judged, Reject):
             refusals[place] = judged
         else:
-            found.cents[place], found.seconds[place] = judged.cents, judged.seconds
+            found.cents[place], found.seconds[place] = judged
     return refusals

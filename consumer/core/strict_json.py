@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from typing import NoReturn
 
 import msgspec
 import numpy as np
@@ -25,8 +24,13 @@ _STEP[list(b"[{")] = 1
 _STEP[list(b"]}")] = -1
 
 
-class NotJsonError(Exception):
-    """The bytes are no JSON text we take; `str()` says what is wrong with them and where."""
+class NotJson(str):
+    """What is wrong with bytes that are no JSON we take, and where, in words to follow "value ..."."""
+
+    __slots__ = ()
+
+
+_TOO_DEEP = NotJson(f"is nested deeper than {DEPTH_MAX} levels")
 
 
 def parse(value: bytes) -> object:
@@ -34,16 +38,16 @@ def parse(value: bytes) -> object:
 
     The last of duplicate keys wins. Integers keep their value up to 100 digits (longer ones are cut to
     those, still beyond every limit); a float too large for a double is infinity.
-    Raises NotJsonError for anything else, nesting deeper than `DEPTH_MAX` included.
+    A NotJson for anything else, nesting deeper than `DEPTH_MAX` included.
     """
     try:
         document = _decode(value)
     except msgspec.ValidationError:
         document = _parse_long_integers(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        _refuse(value, error)
+        return _explain(value, error)
     if too_many_brackets(value) and _depth(value) > DEPTH_MAX:
-        raise NotJsonError(f"is nested deeper than {DEPTH_MAX} levels")
+        return _TOO_DEEP
     return document
 
 
@@ -62,7 +66,7 @@ def _parse_long_integers(value: bytes) -> object:
         text = value.decode()
         return json.loads(text, parse_int=lambda digits: int(digits[:_DIGITS_KEPT]))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        _refuse(value, error)
+        return _explain(value, error)
 
 
 def _depth(value: bytes) -> int:
@@ -71,16 +75,14 @@ def _depth(value: bytes) -> int:
     return int(np.cumsum(_STEP[marks]).max())
 
 
-def _refuse(value: bytes, error: Exception) -> NoReturn:
+def _explain(value: bytes, error: Exception) -> NotJson:
     if isinstance(error, RecursionError):
-        raise NotJsonError(f"is nested deeper than {DEPTH_MAX} levels") from None
+        return _TOO_DEEP
     if value.startswith(b"\xef\xbb\xbf"):
-        raise NotJsonError("starts with a byte order mark") from None
+        return NotJson("starts with a byte order mark")
     try:
         value.decode()
     except UnicodeDecodeError as bad:
-        raise NotJsonError(f"is not UTF-8: byte 0x{value[bad.start]:02x} at {bad.start}") from None
+        return NotJson(f"is not UTF-8: byte 0x{value[bad.start]:02x} at {bad.start}")
     words = str(error).removeprefix("JSON is malformed: ")
-    if words == "Input data was truncated":
-        words = "it ends too early"
-    raise NotJsonError(f"is not JSON: {words}") from None
+    return NotJson("is not JSON: it ends too early" if words == "Input data was truncated" else f"is not JSON: {words}")

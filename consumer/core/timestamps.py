@@ -26,23 +26,19 @@ _LEAP_SECOND = re.compile(r"[^T]+T\d\d:\d\d:60")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class TimestampError(ValueError):
-    """`str()` says what is wrong, to follow the words "timestamp ...": "is no RFC 3339 ..."."""
+def parse(text: str) -> int | str:
+    """Seconds since 1970 UTC, rounded down; or what is wrong, in words to follow "timestamp ...".
 
-
-def parse(text: str) -> int:
-    """Seconds since 1970 UTC, rounded down.
-
-    Raises TimestampError for anything that is not exactly the form above, or no such time.
+    Wrong is anything that is not exactly the form above, or no such time.
     """
     if _RFC3339.fullmatch(text) is None:
         if _LEAP_SECOND.match(text):
-            raise TimestampError("has a leap second (60), which a DateTime can't hold")
-        raise TimestampError("is no RFC 3339 date-time with seconds and a zone, such as 2026-11-23T17:00:00.123Z")
+            return "has a leap second (60), which a DateTime can't hold"
+        return "is no RFC 3339 date-time with seconds and a zone, such as 2026-11-23T17:00:00.123Z"
     try:
         since = datetime.fromisoformat(text) - _EPOCH
     except ValueError:
-        raise TimestampError("is no day of the calendar") from None
+        return "is no day of the calendar"
     return since.days * SECONDS_A_DAY + since.seconds
 
 

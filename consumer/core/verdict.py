@@ -7,7 +7,7 @@ columns accept, this accepts with the same values. Raises nothing for bad data.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from consumer.core import strict_json, timestamps
 from consumer.core.batch import Reject
@@ -29,196 +29,219 @@ from consumer.core.contract import (
 _ABSENT: Final = object()
 _QUOTE_LENGTH_MAX = 40
 _CONTROL = frozenset(map(chr, [*range(0x20), *range(0x7F, 0xA0)]))
-_CENT = Decimal("0.01")
 _NOISE = Decimal(repr(USD_NOISE))
-_SURELY_FINE = 0.97 * USD_NOISE
+_SURELY_FINE, _SURELY_WRONG = 0.97 * USD_NOISE, 1.03 * USD_NOISE
+"""Doubles near 100 million are 1.5e-8 apart: between these two bounds only decimals can tell."""
 _INFINITY = float("inf")
+_EVENT_TYPE_EXPECTED = "one of " + ", ".join(EVENT_TYPES)
+_METHOD_EXPECTED = "one of " + ", ".join(PAYMENT_METHODS)
 _USD_EXPECTED = f"a number 0..{USD_MAX:.2f} in whole cents"
 _SESSION_ID_EXPECTED = f"1..{SESSION_ID_LENGTH_MAX} characters, none of them a control character"
 _KINDS = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
 
 
-class Accepted(NamedTuple):
-    """A payment with what its types don't show: the amount in cents and the event's second since 1970."""
-
-    payment: Payment
-    cents: int
-    seconds: int
+_Problem = tuple[str, str, str]
+"""Code, path and message of a reject."""
 
 
-class _RefusedError(Exception):
-    """Carries code, path and message out of the rule that failed."""
-
-
-def verdict(value: bytes | None, kafka_ms: int, index: int = 0) -> Accepted | Reject | None:
+def verdict(value: bytes | None, kafka_ms: int, index: int = 0) -> Payment | Reject | None:
     """Judge one record's value; None: another event, to be ignored.
 
     `kafka_ms` is the Kafka record's timestamp in milliseconds since 1970, negative where it has none;
     `index` is for the reject only.
     """
-    try:
-        return _judge_event(_document(value), kafka_ms)
-    except _RefusedError as refused:
-        return Reject(index, *refused.args)
-    except strict_json.NotJsonError as error:
-        return Reject(index, "not_json", "", f"value {error}")
-
-
-def settle(payment: Payment, kafka_ms: int, index: int) -> Accepted | Reject:
-    """Judge a decoded payment by what its types don't say, in the same order."""
-    data = payment.data
-    try:
-        seconds = _seconds(payment.timestamp, kafka_ms)
-        cents = _cents(data.usd_amount)
-        _session_id(data.session_id)
-    except _RefusedError as refused:
-        return Reject(index, *refused.args)
-    return Accepted(payment, cents, seconds)
-
-
-def _document(value: bytes | None) -> dict[str, Any]:
-    if value is None:
-        raise _RefusedError("empty", "", "value is null (a tombstone), expected a JSON object")
-    if len(value) > VALUE_BYTES_MAX:
-        raise _RefusedError("too_large", "", f"value is {len(value)} bytes, expected at most {VALUE_BYTES_MAX}")
-    if not value:
-        raise _RefusedError("empty", "", "value has no bytes, expected a JSON object")
-    document = strict_json.parse(value)
-    if type(document) is not dict:
-        raise _RefusedError("not_an_object", "", f"value is {_kind(document)}, expected a JSON object")
-    return document
-
-
-def _judge_event(document: dict[str, Any], kafka_ms: int) -> Accepted | None:
+    document = _document(value)
+    if isinstance(document, tuple):
+        return Reject(index, *document)
     event = document.get("event", _ABSENT)
-    if type(event) is not str:
-        raise _wrong_type("event", event, f'the string "{EVENT}" or the name of another event')
-    if event != EVENT:
+    if type(event) is str and event != EVENT:
         return None
-    user_id = _integer("userId", document.get("userId", _ABSENT), 1)
-    timestamp = document.get("timestamp")
-    seconds = _seconds(timestamp, kafka_ms)
+    problem = _check(document, event, kafka_ms)
+    return Reject(index, *problem) if problem else _payment(document)
+
+
+def settle(payment: Payment, kafka_ms: int, index: int, seconds: int | None = None) -> tuple[int, int] | Reject:
+    """Judge what the types of a decoded payment don't say, in the same order.
+
+    Gives its amount in cents and its second since 1970; `seconds` is the latter where it is known already.
+    """
+    if seconds is None:
+        judged = _seconds(payment.timestamp, kafka_ms)
+        if isinstance(judged, tuple):
+            return Reject(index, *judged)
+        seconds = judged
+    data = payment.data
+    cents = _cents(data.usd_amount)
+    if isinstance(cents, tuple):
+        return Reject(index, *cents)
+    problem = _check_session_id(data.session_id)
+    return Reject(index, *problem) if problem else (cents, seconds)
+
+
+def _document(value: bytes | None) -> dict[str, Any] | _Problem:
+    if value is None:
+        return "empty", "", "value is null (a tombstone), expected a JSON object"
+    if len(value) > VALUE_BYTES_MAX:
+        return "too_large", "", f"value is {len(value)} bytes, expected at most {VALUE_BYTES_MAX}"
+    if not value:
+        return "empty", "", "value has no bytes, expected a JSON object"
+    document = strict_json.parse(value)
+    if type(document) is dict:
+        return document
+    if type(document) is strict_json.NotJson:
+        return "not_json", "", f"value {document}"
+    return "not_an_object", "", f"value is {_kind(document)}, expected a JSON object"
+
+
+def _check(document: dict[str, Any], event: object, kafka_ms: int) -> _Problem | None:
+    if event != EVENT:
+        return _wrong_type("event", event, f'the string "{EVENT}" or the name of another event')
+    problem = _check_integer("userId", document.get("userId", _ABSENT), 1)
+    if problem:
+        return problem
+    seconds = _seconds(document.get("timestamp"), kafka_ms)
+    if isinstance(seconds, tuple):
+        return seconds
     data = document.get("data", _ABSENT)
     if type(data) is not dict:
-        raise _wrong_type("data", data, "an object with the fields of the payment")
-    payment, cents = _judge_data(data)
-    return Accepted(Payment(EVENT, user_id, payment, timestamp), cents, seconds)
+        return _wrong_type("data", data, "an object with the fields of the payment")
+    return (
+        _check_choice("data.eventType", data.get("eventType", _ABSENT), EVENT_TYPES, _EVENT_TYPE_EXPECTED)
+        or _check_choice("data.paymentMethod", data.get("paymentMethod", _ABSENT), PAYMENT_METHODS, _METHOD_EXPECTED)
+        or _check_usd(data.get("usdAmount", _ABSENT))
+        or _check_integer("data.buzzAmount", data.get("buzzAmount", _ABSENT), 0)
+        or _check_session_id(data.get("sessionId", _ABSENT))
+        or _check_error_message(data.get("errorMessage"))
+    )
 
 
-def _judge_data(data: dict[str, Any]) -> tuple[PaymentData, int]:
-    event_type = _choice("data.eventType", data.get("eventType", _ABSENT), EVENT_TYPES)
-    method = _choice("data.paymentMethod", data.get("paymentMethod", _ABSENT), PAYMENT_METHODS)
-    usd = data.get("usdAmount", _ABSENT)
-    cents = _cents(usd)
-    buzz = _integer("data.buzzAmount", data.get("buzzAmount", _ABSENT), 0)
-    session_id = _session_id(data.get("sessionId", _ABSENT))
-    message = data.get("errorMessage")
-    if message is not None and type(message) is not str:
-        raise _wrong_type("data.errorMessage", message, "a string, null or nothing")
-    return PaymentData(event_type, method, float(usd), buzz, session_id, message), cents
+def _payment(document: dict[str, Any]) -> Payment:
+    """Of a document without a problem."""
+    data = document["data"]
+    return Payment(
+        EVENT,
+        document["userId"],
+        PaymentData(
+            data["eventType"],
+            data["paymentMethod"],
+            float(data["usdAmount"]),
+            data["buzzAmount"],
+            data["sessionId"],
+            data.get("errorMessage"),
+        ),
+        document.get("timestamp"),
+    )
 
 
-def _integer(path: str, value: object, lowest: int) -> int:
+def _check_integer(path: str, value: object, lowest: int) -> _Problem | None:
     if type(value) is int and lowest <= value <= UINT32_MAX:
-        return value
+        return None
     expected = f"an integer {lowest}..{UINT32_MAX}, written without fraction or exponent"
     if type(value) is int:
-        raise _wrong("out_of_range", path, value, expected)
-    raise _wrong_type(path, value, expected)
+        return _wrong("out_of_range", path, value, expected)
+    return _wrong_type(path, value, expected)
 
 
-def _choice(path: str, value: Any, choices: tuple[str, ...]) -> Any:
+def _check_choice(path: str, value: object, choices: tuple[str, ...], expected: str) -> _Problem | None:
     if value in choices:
-        return value
-    expected = "one of " + ", ".join(choices)
+        return None
     if type(value) is str:
-        raise _wrong("not_in_enum", path, value, expected)
-    raise _wrong_type(path, value, expected)
+        return _wrong("not_in_enum", path, value, expected)
+    return _wrong_type(path, value, expected)
 
 
-def _session_id(value: object) -> str:
-    path, expected = "data.sessionId", _SESSION_ID_EXPECTED
-    if type(value) is not str:
-        raise _wrong_type(path, value, f"a string of {expected}")
-    if not 1 <= len(value) <= SESSION_ID_LENGTH_MAX:
-        raise _RefusedError("out_of_range", path, f"{path} has {len(value)} characters, expected {expected}")
-    if (value.isascii() and value.isprintable()) or _CONTROL.isdisjoint(value):
-        return value
-    at, control = next((at, character) for at, character in enumerate(value) if character in _CONTROL)
-    found = f"the control character U+{ord(control):04X} at {at}"
-    raise _RefusedError("out_of_range", path, f"{path} has {found}, expected {expected}")
+def _check_usd(value: object) -> _Problem | None:
+    if type(value) is not float and type(value) is not int:
+        return _wrong_type("data.usdAmount", value, _USD_EXPECTED)
+    cents = _cents(value)
+    return cents if isinstance(cents, tuple) else None
 
 
-def _cents(value: Any) -> int:
+def _cents(usd: float) -> int | _Problem:
     """Whole cents of an amount.
 
     Judged is the shortest decimal that stands for the same double, as nearly every producer's JSON library
     writes it: 0.30000000000000004 is 30 cents and noise, 25.000001 is a millionth too much.
     """
-    path, expected = "data.usdAmount", _USD_EXPECTED
-    if type(value) is not float and type(value) is not int:
-        raise _wrong_type(path, value, expected)
-    if not 0 <= value <= USD_MAX:
-        raise _wrong("out_of_range", path, value, expected)
-    cents = round(value * 100)
-    if abs(value - cents / 100) < _SURELY_FINE:
-        return cents
-    amount = Decimal(repr(value))
-    rounded = amount.quantize(_CENT)
-    if abs(amount - rounded) >= _NOISE:
-        raise _wrong("out_of_range", path, value, expected)
-    return int(rounded * 100)
+    if 0 <= usd <= USD_MAX:
+        cents = round(usd * 100)
+        noise = abs(usd - cents / 100)
+        if noise < _SURELY_FINE:
+            return cents
+        if noise < _SURELY_WRONG and abs(Decimal(repr(usd)) - Decimal(cents).scaleb(-2)) < _NOISE:
+            return cents
+    return _wrong("out_of_range", "data.usdAmount", usd, _USD_EXPECTED)
 
 
-def _seconds(timestamp: object, kafka_ms: int) -> int:
+def _check_session_id(value: object) -> _Problem | None:
+    path = "data.sessionId"
+    if type(value) is not str:
+        return _wrong_type(path, value, f"a string of {_SESSION_ID_EXPECTED}")
+    if not 1 <= len(value) <= SESSION_ID_LENGTH_MAX:
+        return "out_of_range", path, f"{path} has {len(value)} characters, expected {_SESSION_ID_EXPECTED}"
+    if (value.isascii() and value.isprintable()) or _CONTROL.isdisjoint(value):
+        return None
+    at, control = next((at, character) for at, character in enumerate(value) if character in _CONTROL)
+    found = f"the control character U+{ord(control):04X} at {at}"
+    return "out_of_range", path, f"{path} has {found}, expected {_SESSION_ID_EXPECTED}"
+
+
+def _check_error_message(value: object) -> _Problem | None:
+    if value is None or type(value) is str:
+        return None
+    return _wrong_type("data.errorMessage", value, "a string, null or nothing")
+
+
+def _seconds(timestamp: object, kafka_ms: int) -> int | _Problem:
     """Second of an event: its own timestamp's, or the Kafka record's where it leaves its time to that."""
+    if type(timestamp) is str:
+        seconds = timestamps.parse(timestamp)
+        if isinstance(seconds, str):
+            return _bad_timestamp(seconds, timestamp)
+        problem = _misplaced(timestamp, seconds, kafka_ms)
+        return _bad_timestamp(problem, timestamp) if problem else seconds
     if timestamp is not None:
-        return _own_seconds(timestamp, kafka_ms)
+        return _wrong_type("timestamp", timestamp, "an RFC 3339 string, null or nothing")
     if kafka_ms < 0:
-        raise _bad_timestamp("is missing, and the Kafka record has none either")
+        return _bad_timestamp("is missing, and the Kafka record has none either")
     if kafka_ms // 1000 > UINT32_MAX:
-        raise _bad_timestamp("is missing, and that of the Kafka record lies after 2106-02-07T06:28:15Z")
+        return _bad_timestamp("is missing, and that of the Kafka record lies after 2106-02-07T06:28:15Z")
     return kafka_ms // 1000
 
 
-def _own_seconds(timestamp: object, kafka_ms: int) -> int:
-    if type(timestamp) is not str:
-        raise _wrong_type("timestamp", timestamp, "an RFC 3339 string, null or nothing")
-    try:
-        seconds = timestamps.parse(timestamp)
-    except timestamps.TimestampError as error:
-        raise _bad_timestamp(str(error), timestamp) from None
+def _misplaced(timestamp: str, seconds: int, kafka_ms: int) -> str | None:
+    """What is wrong with where an event's own timestamp lies."""
     if not 0 <= seconds <= UINT32_MAX:
-        raise _bad_timestamp("lies outside 1970-01-01T00:00:00Z..2106-02-07T06:28:15Z", timestamp)
+        return "lies outside 1970-01-01T00:00:00Z..2106-02-07T06:28:15Z"
     if kafka_ms < 0:
-        raise _bad_timestamp("can't be checked: the Kafka record has no timestamp to hold it against", timestamp)
+        return "can't be checked: the Kafka record has no timestamp to hold it against"
     after_ms = seconds * 1000 - kafka_ms
     if -AGE_MS_MAX <= after_ms < AHEAD_MS_MAX - 1000:
-        return seconds
+        return None
     # Near either end the digits after the point decide: three by number, the others by being there.
     digits = timestamps.fraction(timestamp)
     after_ms += int(digits[:3].ljust(3, "0"))
     if after_ms < -AGE_MS_MAX:
-        raise _bad_timestamp("lies more than 90 days before the timestamp of the Kafka record", timestamp)
+        return "lies more than 90 days before the timestamp of the Kafka record"
     if after_ms > AHEAD_MS_MAX or (after_ms == AHEAD_MS_MAX and digits[3:].strip("0")):
-        raise _bad_timestamp("lies more than 1 day after the timestamp of the Kafka record", timestamp)
-    return seconds
+        return "lies more than 1 day after the timestamp of the Kafka record"
+    return None
 
 
-def _bad_timestamp(problem: str, value: str | None = None) -> _RefusedError:
+def _bad_timestamp(problem: str, value: str | None = None) -> _Problem:
     shown = "" if value is None else f" {_quote(value)}"
-    return _RefusedError("bad_timestamp", "timestamp", f"timestamp{shown} {problem}")
+    return "bad_timestamp", "timestamp", f"timestamp{shown} {problem}"
 
 
-def _wrong(code: str, path: str, value: object, expected: str) -> _RefusedError:
-    return _RefusedError(code, path, f"{path} is {_quote(value)}, expected {expected}")
+def _wrong(code: str, path: str, value: object, expected: str) -> _Problem:
+    return code, path, f"{path} is {_quote(value)}, expected {expected}"
 
 
-def _wrong_type(path: str, value: object, expected: str) -> _RefusedError:
+def _wrong_type(path: str, value: object, expected: str) -> _Problem:
     """A field that is missing or of another type."""
     if value is _ABSENT:
-        return _RefusedError("missing_field", path, f"{path} is missing, expected {expected}")
-    return _RefusedError("wrong_type", path, f"{path} is {_kind(value)}, expected {expected}")
+        return "missing_field", path, f"{path} is missing, expected {expected}"
+    return "wrong_type", path, f"{path} is {_kind(value)}, expected {expected}"
 
 
 def _kind(value: object) -> str:
