@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import platform
+import shutil
 import sys
 import tarfile
 import urllib.error
@@ -88,13 +89,16 @@ def library() -> Path:
         if found != SHA512:
             raise Unavailable(f"{PACKAGE}@{VERSION} came with another content than expected (sha512 {found})")
         with tarfile.open(packed) as archive:
-            archive.extract("package/libchdb.so", folder, filter="data")
+            packed_library = archive.extractfile("package/libchdb.so")
+            assert packed_library is not None
+            with (folder / "libchdb.so").open("wb") as file:
+                shutil.copyfileobj(packed_library, file, 1 << 20)
         packed.unlink()
 
     if sys.platform != "linux" or platform.machine() != "x86_64" or platform.libc_ver()[0] != "glibc":
         raise Unavailable(f"{PACKAGE} runs on Linux x86_64 with glibc only")
     what = f"ClickHouse {VERSION} from npm, 178 MB"
-    return cache.once(f"clickhouse-{VERSION}", what, fetch) / "package" / "libchdb.so"
+    return cache.once(f"clickhouse-{VERSION}", what, fetch) / "libchdb.so"
 
 
 class ClickHouseServer(ClickHouse, ProcessServer):
