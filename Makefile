@@ -9,8 +9,9 @@ READY := $(VENV)/.ready
 UV := 0.13.9
 
 # Options of a target, as in `make demo SECONDS=20` or `make test ARGS="-k ledger"`.
-ARGS ?=
-option = $(if $(filter command% environment%,$(origin $(1))),$(2) $($(1)))
+# Only the command line counts: a PORT or SECONDS that stands in the environment means something else.
+ARGS =
+option = $(if $(filter command,$(origin $(1))),$(2) $($(1)))
 
 .PHONY: help
 help: ## what there is

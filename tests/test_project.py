@@ -122,7 +122,7 @@ def test_an_environment_that_was_not_finished_does_not_count(checkout: Path) -> 
 
 
 def test_options_of_the_demo_are_passed_only_when_given(checkout: Path) -> None:
-    make(checkout, "demo")
+    run("make", "demo", cwd=checkout, environment={"PYTHON": str(checkout / "python"), "PORT": "80", "ARGS": "--help"})
     make(checkout, "demo", "SECONDS=20", "RATE=5", "PORT=0")
     assert (checkout / "demos").read_text().splitlines() == ["demo", "demo --seconds 20 --rate 5 --port 0"]
 

@@ -1,4 +1,4 @@
-"""Produces made-up traffic to a topic: `python -m consumer.demo.traffic --help`."""
+"""Produces made-up traffic to a topic: `python -m consumer.demo.produce --help`."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def produce(bootstrap: str, topic: str, traffic: Traffic, events: int, *, per_se
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m consumer.demo.traffic", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m consumer.demo.produce", description=__doc__)
     parser.add_argument("--bootstrap", required=True, help="host:port")
     parser.add_argument("--topic", default="zkp2p-events", help="made if it is missing (%(default)s)")
     parser.add_argument("--events", type=int, default=10_000, help="records to produce (%(default)s)")
@@ -108,3 +108,7 @@ def main() -> None:
     if asked.truth is not None:
         traffic.truth.save(asked.truth)
     print(traffic.truth.line())
+
+
+if __name__ == "__main__":
+    main()

@@ -7,7 +7,7 @@
 
 A session is an attempt and, mostly, how it ended some time later. Around them: copies sent again, events
 that were offline for days, spellings that only some producers use, broken records, other teams' events.
-The same seed, start and rate give the same records. As a program it produces to a topic: see `consumer.demo.produce`.
+The same seed, start and rate give the same records. `consumer.demo.produce` is a program that sends them to a topic.
 """
 
 from __future__ import annotations
@@ -312,9 +312,3 @@ class Traffic:
 def started_ago(events: int, rate: float) -> int:
     """`start_ms` for traffic of so many events that ends about now: a little in the past, never in the future."""
     return int((time.time() - events / rate * 1.1 - 600) * 1000)
-
-
-if __name__ == "__main__":
-    from consumer.demo.produce import main
-
-    main()

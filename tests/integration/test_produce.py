@@ -18,7 +18,7 @@ from tests.servers.process import free_port
 
 
 def produce(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "consumer.demo.traffic", *arguments]
+    command = [sys.executable, "-m", "consumer.demo.produce", *arguments]
     return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False)
 
 
