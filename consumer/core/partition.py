@@ -158,6 +158,8 @@ class Partition:
     def _look(self) -> list[Output]:
         """Answer what needs no one else: is it time, is a batch ready?"""
         life = self._life
+        if life.leaving and life.may_leave and isinstance(self.waiting, Fill | Sleep):
+            return self._go(None)
         if isinstance(self.waiting, Sleep) and life.now >= self.waiting.until:
             return self._go(None)
         if not isinstance(self.waiting, Fill):
