@@ -1,0 +1,129 @@
+"""`run` as people run it: a separate process between a real Kafka and a real ClickHouse."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from consumer.demo.truth import Truth
+from tests.integration.truths import assert_truth
+from tests.process import ConsumerProcess, run_command
+from tests.servers import ClickHouse, Kafka
+from tests.servers.cache import PROJECT
+from tests.servers.process import free_port
+
+pytestmark = [pytest.mark.servers]
+
+EVENTS = 200_000
+
+
+@pytest.fixture
+def settings(kafka: Kafka, clickhouse: ClickHouse, topic: str) -> Iterator[dict[str, str]]:
+    """Names without the prefix; a database that does not exist yet, and a dead-letter topic that does not either."""
+    database = f"test_{uuid.uuid4().hex}"
+    yield {
+        "KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap,
+        "KAFKA__TOPIC": topic,
+        "KAFKA__DLQ_TOPIC": f"{topic}.dlq",
+        "KAFKA__GROUP_ID": f"group-{topic}",
+        "CLICKHOUSE__URL": clickhouse.url,
+        "CLICKHOUSE__DATABASE": database,
+        "BATCH__MAX_SECONDS": "0.5",
+    }
+    clickhouse.query(f"DROP DATABASE IF EXISTS {database} SYNC")
+    if kafka.partitions(f"{topic}.dlq"):
+        kafka.delete_topic(f"{topic}.dlq")
+
+
+def produce(settings: Mapping[str, str], folder: Path, events: int, *arguments: str) -> Truth:
+    truth_file = folder / "truth.jsonl"
+    command = [sys.executable, "-m", "consumer.demo.traffic", "--bootstrap", settings["KAFKA__BOOTSTRAP_SERVERS"]]
+    command += ["--topic", settings["KAFKA__TOPIC"], "--events", str(events), "--truth", str(truth_file), *arguments]
+    subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, timeout=120)
+    return Truth.load(truth_file)
+
+
+def landed(clickhouse: ClickHouse, settings: Mapping[str, str]) -> int:
+    """Offsets that the ledger knows."""
+    table = f"{settings['CLICKHOUSE__DATABASE']}.zkp2p_ingest_ledger"
+    return int(clickhouse.query(f"SELECT sum(lastOffset - firstOffset + 1) FROM {table} FINAL").strip() or 0)
+
+
+@pytest.mark.slow
+def test_the_table_equals_the_truth_also_with_a_stop_in_the_middle(
+    kafka: Kafka, clickhouse: ClickHouse, settings: dict[str, str], tmp_path: Path
+) -> None:
+    truth = produce(settings, tmp_path, EVENTS, "--seed", "11", "--rate", "400", "--broken", "0.02")
+    migrated = run_command("migrate", settings=settings)
+    assert (migrated.returncode, migrated.stderr) == (0, "")
+    slow = {**settings, "BATCH__MAX_ROWS": "5000"}
+    with ConsumerProcess(tmp_path, slow) as consumer:
+        consumer.wait_for(lambda: landed(clickhouse, settings) > EVENTS // 10, 90)
+        assert consumer.stop() == 0, consumer.text[-2000:]
+    at_stop = landed(clickhouse, settings)
+    assert EVENTS // 10 < at_stop < EVENTS, "the stop was not in the middle"
+    with ConsumerProcess(tmp_path, settings) as consumer:
+        consumer.wait_for(lambda: landed(clickhouse, settings) >= EVENTS, 90)
+        assert {e["kind"] for e in consumer.events if e["event"] == "partition ready"} == {"clean"}
+        consumer.wait_for(lambda: sum(o for o, _ in committed(kafka, settings).values()) == EVENTS)
+        assert consumer.stop() == 0, consumer.text[-2000:]
+    assert_truth(truth, clickhouse, settings["CLICKHOUSE__DATABASE"], kafka, settings["KAFKA__DLQ_TOPIC"])
+    with ConsumerProcess(tmp_path, settings) as consumer:
+        for partition in range(4):
+            consumer.wait_for_event("partition ready", partition=partition)
+        assert consumer.stop() == 0
+    assert_truth(truth, clickhouse, settings["CLICKHOUSE__DATABASE"], kafka, settings["KAFKA__DLQ_TOPIC"])
+
+
+def committed(kafka: Kafka, settings: Mapping[str, str]) -> dict[int, tuple[int, str | None]]:
+    return kafka.committed(settings["KAFKA__GROUP_ID"], settings["KAFKA__TOPIC"])
+
+
+def test_without_tables_it_ends_with_the_remedy(settings: dict[str, str]) -> None:
+    done = run_command("run", settings={**settings, "HTTP__PORT": "0"})
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "zkp2p-consumer migrate" in last
+
+
+def test_a_wrong_password_ends_it_without_showing_it(settings: dict[str, str]) -> None:
+    done = run_command("run", settings={**settings, "HTTP__PORT": "0", "CLICKHOUSE__PASSWORD": "wrong-horse"})
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "CLICKHOUSE__PASSWORD" in last
+    assert "wrong-horse" not in done.stderr
+
+
+def test_servers_and_a_topic_that_come_later_are_picked_up(
+    kafka: Kafka, clickhouse: ClickHouse, settings: dict[str, str], tmp_path: Path
+) -> None:
+    assert run_command("migrate", settings=settings).returncode == 0
+    late = {**settings, "KAFKA__TOPIC": f"{settings['KAFKA__TOPIC']}-late"}
+    with ConsumerProcess(tmp_path, late) as consumer:
+        said = consumer.wait_for_event("waiting")
+        assert late["KAFKA__TOPIC"] in said["error"]
+        truth = produce(late, tmp_path, 500, "--broken", "0")
+        consumer.wait_for(lambda: landed(clickhouse, settings) >= 500)
+        assert consumer.stop() == 0
+    kafka.delete_topic(late["KAFKA__TOPIC"])
+    database = settings["CLICKHOUSE__DATABASE"]
+    assert int(clickhouse.query(f"SELECT count() FROM {database}.zkp2p_payment_events")) == truth.inserted
+
+
+@pytest.mark.parametrize("what", ["KAFKA__BOOTSTRAP_SERVERS", "CLICKHOUSE__URL"])
+def test_an_unreachable_server_is_waited_for(what: str, settings: dict[str, str], tmp_path: Path) -> None:
+    assert run_command("migrate", settings=settings).returncode == 0
+    nowhere = f"127.0.0.1:{free_port()}"
+    wrong = {**settings, what: nowhere if what.startswith("KAFKA") else f"http://{nowhere}"}
+    with ConsumerProcess(tmp_path, wrong) as consumer:
+        said = consumer.wait_for_event("waiting")
+        assert nowhere.rpartition(":")[2] in said["error"] or "Kafka" in said["error"]
+        assert consumer.stop() == 0
+        assert "Traceback" not in consumer.text
