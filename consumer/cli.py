@@ -268,18 +268,16 @@ def _run(given: Sequence[str]) -> int:
         return int(command.main(_options_first(given), prog_name=PROGRAM, standalone_mode=False) or 0)
     except TyperException as error:
         return _usage(error)
-    except ConsumerError as error:
-        code, message = error.exit_code, str(error)
     except BrokenPipeError:
         raise
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - a bug must end in one line too
-        code, message = 1, _unexpected(error)
-    if "--debug" in given:
-        traceback.print_exc()
-    console.complain(message)
-    return code
+        expected = isinstance(error, ConsumerError)
+        if "--debug" in given:
+            traceback.print_exc()
+        console.complain(str(error) if expected else _unexpected(error))
+        return error.exit_code if isinstance(error, ConsumerError) else 1
 
 
 def _usage(error: TyperException) -> int:

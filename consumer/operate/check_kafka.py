@@ -29,15 +29,13 @@ def findings(settings: Settings, *, sample: int) -> Iterator[Finding]:
     """All about Kafka; ends with an error where the broker can't be reached."""
     kafka = settings.kafka
     with KafkaLog(kafka) as log:
-        cluster = log.cluster(kafka.topic)
-        brokers = len(cluster.brokers)
+        brokers, cluster = log.cluster(kafka.topic)
         count = f"{brokers} broker{'' if brokers == 1 else 's'}"
-        yield Finding(OK, "broker", f"{log.servers}: {count}, cluster {cluster.cluster_id or 'without an id'}")
-        admin = AdminClient(client_config(kafka))
-        topic = TopicView(admin, kafka.topic)
+        yield Finding(OK, "broker", f"{log.servers}: {count}, cluster {cluster or 'without an id'}")
+        topic = TopicView(log, kafka.topic)
         yield from _source(log, topic)
-        yield from _dead_letters(log, topic, TopicView(admin, kafka.dlq_topic))
-        yield from _group(admin, log, kafka)
+        yield from _dead_letters(log, topic, TopicView(log, kafka.dlq_topic))
+        yield from _group(log, kafka)
         if sample and log.partitions(kafka.topic):
             yield from samples.findings(log, kafka.topic, sample)
 
@@ -48,8 +46,7 @@ def _source(log: KafkaLog, topic: TopicView) -> Iterator[Finding]:
         command = f"kafka-topics.sh --bootstrap-server {log.servers} --create --topic {topic.name} --partitions 4"
         yield Finding(FAIL, "topic", f"there is no topic {topic.name}: set ZKP2P_KAFKA__TOPIC, or create it: {command}")
         return
-    bounds = [log.bounds(topic.name, partition) for partition in partitions]
-    held = sum(high - low for low, high in bounds)
+    held = sum(high - low for low, high in log.all_bounds(topic.name, partitions).values())
     yield Finding(OK, "topic", f"{topic.name}: {len(partitions)} partitions, {held} offsets held")
     if not topic.allows(AclOperation.READ):
         yield Finding(FAIL, "topic", f"no right to read {topic.name}: grant READ and DESCRIBE on it")
@@ -95,7 +92,7 @@ def _creatable(log: KafkaLog, topic: TopicView, partitions: int, size: int) -> F
     """Asks the broker whether we could make the topic, without making it."""
     new = NewTopic(topic.name, partitions, config={"max.message.bytes": str(size)})
     try:
-        asked = topic.admin.create_topics([new], validate_only=True, request_timeout=REQUEST_SECONDS)
+        asked = log.admin.create_topics([new], validate_only=True, request_timeout=REQUEST_SECONDS)
         asked[topic.name].result()
     except KafkaException as error:
         command = f"kafka-topics.sh --bootstrap-server {log.servers} --create --topic {topic.name}"
@@ -105,9 +102,9 @@ def _creatable(log: KafkaLog, topic: TopicView, partitions: int, size: int) -> F
     return Finding(OK, "dead letters", f"{topic.name} is missing: the first dead letter will make it")
 
 
-def _group(admin: AdminClient, log: KafkaLog, kafka: KafkaSettings) -> Iterator[Finding]:
+def _group(log: KafkaLog, kafka: KafkaSettings) -> Iterator[Finding]:
     try:
-        group = describe_group(admin, kafka.group_id)
+        group = describe_group(log.admin, kafka.group_id)
     except KafkaException as error:
         yield Finding(FAIL, "group", str(translate(error, f"look at group {kafka.group_id}")))
         return

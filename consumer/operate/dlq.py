@@ -13,7 +13,7 @@ from confluent_kafka import Message
 
 from consumer import console
 from consumer.core.errors import Stop
-from consumer.operate.kafka_log import KafkaLog
+from consumer.operate.kafka_log import Bounds, KafkaLog
 from consumer.operate.letters import Filter, Letter, as_bytes, iso, own_headers, read_letter
 from consumer.settings import Settings
 
@@ -34,9 +34,8 @@ def show_list(settings: Settings, chosen: Filter, limit: int, output_format: str
 def newest(log: KafkaLog, topic: str, chosen: Filter, limit: int) -> Iterator[Letter]:
     """Matching letters of all partitions, the newest first; reads no further back than it must."""
     sources = []
-    for partition in partitions(log, topic, chosen):
-        low, high = stretch(log, topic, partition, chosen)
-        backwards = log.newest_first(topic, partition, (low, high), max(100, limit), read_letter)
+    for partition, stretch in stretches(log, topic, chosen).items():
+        backwards = log.newest_first(topic, partition, stretch, max(100, limit), read_letter)
         sources.append(letter for letter in backwards if chosen.matches(letter))
     merged = heapq.merge(*sources, key=lambda letter: (-letter.timestamp_ms, letter.partition, -letter.offset))
     return islice(merged, limit)
@@ -55,13 +54,14 @@ def partitions(log: KafkaLog, topic: str, chosen: Filter) -> list[int]:
     return [chosen.partition]
 
 
-def stretch(log: KafkaLog, topic: str, partition: int, chosen: Filter) -> tuple[int, int]:
-    """The offsets that can match: everything before the first record since `since` is older."""
-    low, high = log.bounds(topic, partition)
-    if chosen.since_ms is None or low == high:
-        return low, high
-    first = log.first_since(topic, partition, chosen.since_ms)
-    return (high if first is None else max(low, first)), high
+def stretches(log: KafkaLog, topic: str, chosen: Filter) -> dict[int, Bounds]:
+    """By partition the offsets that can match: everything before the first record since `since` is older."""
+    found = log.all_bounds(topic, partitions(log, topic, chosen))
+    if chosen.since_ms is not None:
+        for partition, (low, high) in found.items():
+            first = log.first_since(topic, partition, chosen.since_ms)
+            found[partition] = (high if first is None else max(low, first)), high
+    return {partition: (low, high) for partition, (low, high) in found.items() if low < high}
 
 
 def find(log: KafkaLog, topic: str, place: tuple[int, int]) -> Message:

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it exports them, but not by __all__
     AclOperation,
-    AdminClient,
     ConfigResource,
     ResourceType,
 )
+
+from consumer.operate.kafka_log import KafkaLog
 
 REQUEST_SECONDS = 8.0
 
@@ -18,15 +19,15 @@ REQUEST_SECONDS = 8.0
 class TopicView:
     """One topic. Questions that the broker refuses to answer have the harmless answer."""
 
-    def __init__(self, admin: AdminClient, name: str) -> None:
-        self.admin = admin
+    def __init__(self, log: KafkaLog, name: str) -> None:
+        self._admin = log.admin
         self.name = name
 
     def settings(self) -> Mapping[str, str] | None:
         """None where we may not read them."""
         resource = ConfigResource(ResourceType.TOPIC, self.name)
         try:
-            found = self.admin.describe_configs([resource], request_timeout=REQUEST_SECONDS)[resource].result()
+            found = self._admin.describe_configs([resource], request_timeout=REQUEST_SECONDS)[resource].result()
         except KafkaException:
             return None
         return {name: str(entry.value) for name, entry in found.items()}
@@ -35,7 +36,7 @@ class TopicView:
         """False only where the broker says so."""
         asked = TopicCollection([self.name])
         try:
-            future = self.admin.describe_topics(
+            future = self._admin.describe_topics(
                 asked, include_authorized_operations=True, request_timeout=REQUEST_SECONDS
             )
             granted = future[self.name].result().authorized_operations

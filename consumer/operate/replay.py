@@ -10,7 +10,6 @@ from typing import Any
 
 import orjson
 from confluent_kafka import KafkaError, Message, Producer
-from confluent_kafka.admin import AdminClient
 
 from consumer import console
 from consumer.adapters.kafka import client_config
@@ -77,7 +76,7 @@ def run(settings: Settings, choice: Choice, *, dry_run: bool, output_format: str
         chosen = _ours(_chosen(log, settings.kafka.dlq_topic, choice), topic, tally, strict=bool(choice.places))
         if choice.places:
             chosen = iter(list(chosen))  # a wrong one among them, and none is sent
-        chosen = _aged(chosen, _kept_since_ms(settings.kafka), tally)
+        chosen = _aged(chosen, _kept_since_ms(log, topic), tally)
         if dry_run:
             _preview([letter for letter, _ in chosen], tally, output_format)
         else:
@@ -94,10 +93,7 @@ def _chosen(log: KafkaLog, topic: str, choice: Choice) -> Iterator[tuple[Letter,
             message = dlq.find(log, topic, place)
             yield read_letter(message), message
         return
-    stretches = [(p, *dlq.stretch(log, topic, p, choice.filter)) for p in dlq.partitions(log, topic, choice.filter)]
-    for partition, low, high in stretches:
-        if low == high:
-            continue
+    for partition, (low, high) in dlq.stretches(log, topic, choice.filter).items():
         for message in log.read(topic, partition, low, high):
             letter = read_letter(message)
             if choice.filter.matches(letter):
@@ -127,9 +123,9 @@ def _aged(
         yield letter, message
 
 
-def _kept_since_ms(settings: KafkaSettings) -> float:
+def _kept_since_ms(log: KafkaLog, topic: str) -> float:
     """Records with an older timestamp are the broker's to delete at its next look at the topic's retention."""
-    found = TopicView(AdminClient(client_config(settings)), settings.topic).settings() or {}
+    found = TopicView(log, topic).settings() or {}
     retention_ms = int(found.get("retention.ms", -1))
     return time.time() * 1000 - retention_ms if retention_ms >= 0 else 0
 

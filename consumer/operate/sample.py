@@ -67,7 +67,7 @@ def findings(log: KafkaLog, topic: str, count: int) -> Iterator[Finding]:
 
 def take(log: KafkaLog, topic: str, count: int) -> Tally:
     """Judge the last `count` records, spread evenly over the partitions as far as they reach."""
-    bounds = {partition: log.bounds(topic, partition) for partition in log.partitions(topic)}
+    bounds = log.all_bounds(topic, log.partitions(topic))
     wanted = spread(count, {partition: high - low for partition, (low, high) in bounds.items()})
     tally = Tally()
     for partition, number in wanted.items():

@@ -21,7 +21,7 @@ _PRODUCER = "a dead letter counts only when every in-sync replica has it, once"
 _ASSIGNMENT = "the way partitions move decides how long a new owner must wait"
 _CALLBACK = "it is a hook of the program, not a property"
 
-_OWNED = {
+OWNED = {
     "bootstrap.servers": "BOOTSTRAP_SERVERS",
     "metadata.broker.list": "BOOTSTRAP_SERVERS",
     "group.id": "GROUP_ID",
@@ -34,7 +34,7 @@ _OWNED = {
     "sasl.password": "SASL_PASSWORD",
     "ssl.ca.location": "SSL_CA_LOCATION",
 }
-_RESERVED = {
+RESERVED = {
     "enable.auto.commit": _OFFSETS,
     "auto.commit.enable": _OFFSETS,
     "auto.commit.interval.ms": _OFFSETS,
@@ -45,7 +45,7 @@ _RESERVED = {
     "auto.offset.reset": _RESET,
     "partition.assignment.strategy": _ASSIGNMENT,
     "group.remote.assignor": _ASSIGNMENT,
-    "enable.partition.eof": "the end of a partition is no record",
+    "enable.partition.eof": "the consumer must be told where the log ends",
     "acks": _PRODUCER,
     "request.required.acks": _PRODUCER,
     "enable.idempotence": _PRODUCER,
@@ -91,10 +91,10 @@ def flatten(tree: object, prefix: str = "") -> Iterator[tuple[str, str]]:
 def check_properties(extra: Mapping[str, str], group_protocol: str) -> None:
     """Refuse what would break or contradict the consumer; each refusal says why and what to use instead."""
     for name in extra:
-        if name in _OWNED:
-            raise RuleError(f"{name} has a setting of its own: use ZKP2P_KAFKA__{_OWNED[name]}")
-        if name in _RESERVED or name.endswith("_cb"):
-            raise RuleError(f"{name} can't be set: {_RESERVED.get(name, _CALLBACK)}; remove it")
+        if name in OWNED:
+            raise RuleError(f"{name} has a setting of its own: use ZKP2P_KAFKA__{OWNED[name]}")
+        if name in RESERVED or name.endswith("_cb"):
+            raise RuleError(f"{name} can't be set: {RESERVED.get(name, _CALLBACK)}; remove it")
     if group_protocol == "consumer":
         for name in ("session.timeout.ms", "heartbeat.interval.ms"):
             if name in extra:

@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 
 from consumer.core.errors import UsageError
 from consumer.settings import load
-from consumer.settings.extra import _OWNED, _RESERVED, is_secret, masked
+from consumer.settings.extra import OWNED, RESERVED, is_secret, masked
 from consumer.settings.load import variables
 
 
@@ -46,9 +46,9 @@ def test_toml_keys_mean_the_same_quoted_or_not(tmp_path: Path) -> None:
     assert load(path, {}).kafka.extra == {"session.timeout.ms": "7000", "client.rack": "a"}
 
 
-@pytest.mark.parametrize("name", sorted(_RESERVED))
+@pytest.mark.parametrize("name", sorted(RESERVED))
 def test_what_the_protocol_rests_on_is_refused_with_the_reason(name: str) -> None:
-    assert f"{name} can't be set: {_RESERVED[name]}" in refused({name: "x"})
+    assert f"{name} can't be set: {RESERVED[name]}" in refused({name: "x"})
 
 
 @pytest.mark.parametrize("name", ["enable.auto.commit", "enable.auto.offset.store", "auto.offset.reset", "error_cb"])
@@ -56,9 +56,9 @@ def test_the_contract_names_these(name: str) -> None:
     assert f"{name} can't be set" in refused({name: "x"})
 
 
-@pytest.mark.parametrize("name", sorted(_OWNED))
+@pytest.mark.parametrize("name", sorted(OWNED))
 def test_what_has_a_setting_of_its_own_is_sent_there(name: str) -> None:
-    setting = f"ZKP2P_KAFKA__{_OWNED[name]}"
+    setting = f"ZKP2P_KAFKA__{OWNED[name]}"
     assert f"use {setting}" in refused({name: "x"})
     assert setting in variables()
 
