@@ -179,8 +179,8 @@ class Calls:
                 else:
                     reply(Retryable(str(error), "view"))
                 return
-            if fate == faults.SLOW and steps:
-                pause = self.random.random() ** 2 * self.world.timing.write
+            if fate in (faults.SLOW, faults.CRASH_LATE) and steps:
+                pause = self.random.random() ** 2 * self.world.timing.lease
                 self.world.scheduler.after(pause, self._step, query, steps, fate, reply)
                 return
         store.end(query)

@@ -44,6 +44,8 @@ class Trouble:
                 world.scheduler.at(time, self._happen, name, action)
                 time += self.random.expovariate(1 / mean)
         world.scheduler.after(10.0, self._merge)
+        if world.plan.operate_at is not None:
+            world.scheduler.at(world.plan.operate_at, self.reset)
 
     def _happen(self, name: str, action: Callable[[], None]) -> None:
         if not self.world.all_stopping and not self.world.faults.healed:
@@ -151,10 +153,16 @@ class Trouble:
     # Operators
 
     def recreate(self) -> None:
-        """Under everybody's feet. Kafka deletes the offsets with the topic, and may keep them by its name."""
+        """Under everybody's feet. Kafka deletes the offsets with the topic, and may keep them by its name.
+
+        An offset that an operator set in a partition of which the sink holds nothing can't be told from one he set
+        in the new topic: it is not kept here.
+        """
         world, broker = self.world, self.world.broker
         for partition in range(broker.partitions):
             world.oracle.give_up(broker.topic_id, partition, 0, broker.log(partition).high)
+            if not world.store.touched(partition) and broker.committed(world.group.name, partition).note is None:
+                broker.groups[world.group.name].offsets.pop(partition, None)
         broker.recreate_topic()
         if self.random.random() < 0.7:
             broker.wipe_offsets(world.group.name)
@@ -181,15 +189,21 @@ class Trouble:
         if world.group.members or any(p.alive for p in world.processes):
             world.scheduler.after(1.0, self._operate)
             return
-        for _ in range(self.random.choice((0, 1, 1, 2))):
-            action = self.random.choice(
-                (self.move, self.move, self.wipe, self.recreate, self.other_group, self.stand_still, self.forget_tokens)
-            )
+        for action in self._chosen_actions():
             if world.tracing:
                 world.trace(f"* operator: {action.__name__}")
             world.counts[f"operator {action.__name__}"] += 1
             action()
         world.scheduler.after(self.random.random() ** 2 * world.session, world.start_all)
+
+    def _chosen_actions(self) -> list[Callable[[], None]]:
+        if self.world.plan.operate:
+            return [getattr(self, name) for name in self.world.plan.operate]
+        return self.random.choices(
+            (self.move, self.wipe, self.recreate, self.other_group, self.stand_still, self.forget_tokens),
+            weights=(3, 1, 1, 1, 1, 1),
+            k=self.random.choice((0, 1, 1, 2)),
+        )
 
     def move(self) -> None:
         """kafka-consumer-groups --reset-offsets: writes the offset and no metadata."""

@@ -47,6 +47,9 @@ class Plan:
     mix: Mix = field(default_factory=lambda: Mix(0.1, 0.05, 0.05, 0.2, 0.0, 0.0))
     rates: Rates = field(default_factory=Rates)
     real_index: bool = False
+    operate_at: float | None = None
+    """When all members stop and an operator does `operate`, names of methods of `Trouble`."""
+    operate: tuple[str, ...] = ()
 
 
 def draw_plan(seed: int) -> Plan:
