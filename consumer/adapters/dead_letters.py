@@ -15,7 +15,7 @@ from consumer import __version__
 from consumer.adapters.kafka import client_config, translate
 from consumer.adapters.logs import librdkafka_logger
 from consumer.core.batch import DeadLetter
-from consumer.core.errors import Retryable, Stop
+from consumer.core.errors import ConsumerError, Retryable, Stop
 from consumer.settings import KafkaSettings
 
 log = structlog.get_logger("dead_letters")
@@ -49,9 +49,14 @@ class DeadLetters:
         self._config = client_config(settings)
         self._lock = threading.Lock()
         self._producer: Producer | None = None
+        self._topic_is_there = False
 
     def send(self, partition: int, letters: Sequence[DeadLetter]) -> None:
         """Returns once the broker has acknowledged every letter; Retryable when it has not."""
+        if not self._topic_is_there:
+            # Asked before the client is: to one it doesn't know, it holds on for half a minute.
+            self.create()
+            self._topic_is_there = True
         producer = self._get()
         delivery = _Delivery(len(letters))
         for letter in letters:
@@ -95,7 +100,7 @@ class DeadLetters:
                     raise Retryable("Kafka: dead letters: the producer's queue stays full", "queue_full") from None
                 producer.poll(0.1)
             except KafkaException as error:
-                raise translate(error, "dead letters") from None
+                raise self._failed(error.args[0]) from None
 
     def _judge(self, delivery: _Delivery) -> None:
         if delivery.error is None and not delivery.waiting:
@@ -108,22 +113,35 @@ class DeadLetters:
                 f"the dead-letter topic {self._topic!r} refuses a record for its size: set its max.message.bytes to"
                 f" that of {self._source!r} plus {ROOM_BYTES}"
             )
-        if code in _MISSING:
-            self.create()
-            raise Retryable(f"Kafka: there was no topic {self._topic!r}", "unknown_topic")
-        if code == KafkaError._FATAL or delivery.error.fatal():
+        raise self._failed(delivery.error)
+
+    def _failed(self, error: KafkaError) -> ConsumerError:
+        """What to make of it; before the next letter the topic is looked for again."""
+        self._topic_is_there = False
+        code = error.code()
+        if code in _MISSING or code == KafkaError._FATAL or error.fatal():
             with self._lock:
-                self._producer = None  # an idempotent producer that lost its place needs a successor
-            raise Retryable(f"Kafka: dead letters: {delivery.error.str()}", "producer_fatal")
-        raise translate(delivery.error, f"dead letters to {self._topic!r}")
+                # One that doesn't know the topic goes on saying so for minutes after it was made, and an idempotent
+                # one that lost its place needs a successor.
+                self._producer = None
+        if code in _MISSING:
+            return Retryable(f"Kafka: there was no topic {self._topic!r}", "unknown_topic")
+        if code == KafkaError._FATAL or error.fatal():
+            return Retryable(f"Kafka: dead letters: {error.str()}", "producer_fatal")
+        return translate(error, f"dead letters to {self._topic!r}")
 
     def create(self) -> None:
-        """Make the topic if it is missing: as many partitions as the source, room for the headers."""
+        """Make the topic if it is missing: as many partitions as the source, room for the headers.
+
+        Raises Retryable while nobody can tell, or while it is missing and we may not make it.
+        """
         admin = AdminClient(self._config, logger=librdkafka_logger())
         try:
             topics = admin.list_topics(timeout=10).topics
-            if self._topic in topics or self._source not in topics:
+            if self._topic in topics:
                 return
+            if self._source not in topics:
+                raise Retryable(f"Kafka: there is no topic {self._source!r}", "unknown_topic")
             size = _max_message_bytes(admin, self._source) + ROOM_BYTES
             new = NewTopic(self._topic, len(topics[self._source].partitions), config={"max.message.bytes": str(size)})
             admin.create_topics([new], request_timeout=10)[self._topic].result()
@@ -132,7 +150,9 @@ class DeadLetters:
             if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
                 return
             found = translate(error, f"create topic {self._topic!r}")
-            log.warning("dead-letter topic can't be created; create it by hand", topic=self._topic, error=str(found))
+            if isinstance(found, Retryable):
+                raise found from None
+            raise Retryable(f"{found}: create it by hand", "unknown_topic") from None
 
 
 def _max_message_bytes(admin: AdminClient, topic: str) -> int:
