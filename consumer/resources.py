@@ -17,4 +17,6 @@ def path(name: str) -> Path:
         found = root / name
         if found.exists():
             return found
-    raise FileNotFoundError(f"{name} is neither in {_PACKAGE / '_data'} nor in {_PACKAGE.parent}: reinstall zkp2p-consumer")
+    raise FileNotFoundError(
+        f"{name} is neither in {_PACKAGE / '_data'} nor in {_PACKAGE.parent}: reinstall zkp2p-consumer"
+    )
