@@ -141,16 +141,14 @@ def check(
 @app.command(epilog=_examples("audit", "audit --days 7", "audit --repair"))
 def audit(
     context: typer.Context,
-    days: Annotated[int, typer.Option(min=1, max=89, help="How many days back.")] = 89,
+    days: Annotated[int, typer.Option(min=1, max=90, help="How many days back.")] = 90,
     repair: Annotated[bool, typer.Option("--repair", help="Rebuild the summary of days that drifted.")] = False,
 ) -> None:
     """Prove that nothing was lost or doubled; exit 1 on any finding."""
     settings = _operator_settings(context)
-    from consumer.operate import audit as room
-    from consumer.operate.opened import opened
+    from consumer.operate.audited import run as audit_all
 
-    with opened(settings.clickhouse) as client:
-        raise typer.Exit(room.run(client, settings.clickhouse.database, days=days, repair=repair))
+    raise typer.Exit(audit_all(settings, days=days, repair=repair))
 
 
 Question = Literal["attempts", "methods", "outcomes", "dashboard"]

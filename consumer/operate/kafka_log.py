@@ -152,7 +152,14 @@ class KafkaLog(AbstractContextManager["KafkaLog"]):
             end, block = low, min(2 * block, BLOCK_RECORDS_MAX)
 
     def answer(self, future: Future[T], what: str) -> T:
-        """What the broker answers; its refusals come out as our errors. Ends early when waiting is vain already."""
+        """What the broker answers; its refusals come out as our errors."""
+        try:
+            return self.wait(future, what)
+        except KafkaException as error:
+            raise self.failure(error, what) from None
+
+    def wait(self, future: Future[T], what: str) -> T:
+        """As `answer`, with the broker's refusals as they are. Ends early when waiting is vain already."""
         begun = time.monotonic()
         while not future.done():
             self.admin.poll(0.05)
@@ -161,10 +168,7 @@ class KafkaLog(AbstractContextManager["KafkaLog"]):
             vain = isinstance(translate(self._trouble, what), Stop)
             if vain or (self._down and time.monotonic() - begun > DOWN_SECONDS):
                 raise self.failure(self._trouble, what)
-        try:
-            return future.result()
-        except KafkaException as error:
-            raise self.failure(error, what) from None
+        return future.result()
 
     def failure(self, error: KafkaError | KafkaException, what: str) -> ConsumerError:
         """An error of librdkafka as one line that names the brokers; what it muttered before says more."""
