@@ -42,7 +42,7 @@ def settings(kafka: Kafka, clickhouse: ClickHouse, topic: str) -> Iterator[dict[
 
 def produce(settings: Mapping[str, str], folder: Path, events: int, *arguments: str) -> Truth:
     truth_file = folder / "truth.jsonl"
-    command = [sys.executable, "-m", "consumer.demo.traffic", "--bootstrap", settings["KAFKA__BOOTSTRAP_SERVERS"]]
+    command = [sys.executable, "-m", "consumer.demo.produce", "--bootstrap", settings["KAFKA__BOOTSTRAP_SERVERS"]]
     command += ["--topic", settings["KAFKA__TOPIC"], "--events", str(events), "--truth", str(truth_file), *arguments]
     subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, timeout=120)
     return Truth.load(truth_file)
