@@ -1,7 +1,13 @@
-"""Named steps at which a test may have this process die or sleep.
+"""Named steps at which a test may have this process die, stand still or be asked to stop.
 
-Only `ZKP2P_TEST_FAULT` turns them on, for example `after_insert:kill:0.05` (die by SIGKILL in one of twenty
-passes) or `before_commit:stop:0.1` (stop by SIGSTOP until somebody sends SIGCONT), several joined by commas.
+Only `ZKP2P_TEST_FAULT` turns them on, in one of two forms:
+
+    after_insert:kill:0.05,before_commit:stop:0.1
+        at each pass of a step, with that chance: `kill` is SIGKILL, `stop` SIGSTOP (until somebody sends SIGCONT),
+        `term` SIGTERM.
+    @/path/to/file
+        while that file is there and says, for example, `after_insert:kill`, the next pass of that step takes the
+        file away and does it: one strike, at a step of the test's choice, in a process that runs already.
 """
 
 from __future__ import annotations
@@ -9,8 +15,9 @@ from __future__ import annotations
 import os
 import random
 import signal
+from pathlib import Path
 
-_ACTIONS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
+_ACTIONS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "term": signal.SIGTERM}
 
 
 def _parse(text: str) -> dict[str, tuple[signal.Signals, float]]:
@@ -21,7 +28,9 @@ def _parse(text: str) -> dict[str, tuple[signal.Signals, float]]:
     return faults
 
 
-_FAULTS = _parse(os.environ.get("ZKP2P_TEST_FAULT", ""))
+_TEXT = os.environ.get("ZKP2P_TEST_FAULT", "")
+_FILE = Path(_TEXT[1:]) if _TEXT.startswith("@") else None
+_FAULTS = {} if _FILE else _parse(_TEXT)
 
 
 def fault_point(step: str) -> None:
@@ -30,3 +39,16 @@ def fault_point(step: str) -> None:
         action, chance = _FAULTS[step]
         if random.random() < chance:  # noqa: S311 - no secret
             os.kill(os.getpid(), action)
+    elif _FILE is not None:
+        _strike_once(_FILE, step)
+
+
+def _strike_once(file: Path, step: str) -> None:
+    try:
+        wanted, _, action = file.read_text().strip().partition(":")
+        if wanted != step:
+            return
+        file.unlink()  # of several threads at this step one gets it
+    except FileNotFoundError:
+        return
+    os.kill(os.getpid(), _ACTIONS[action])
