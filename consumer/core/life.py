@@ -47,8 +47,8 @@ from consumer.core.effects import (
 )
 from consumer.core.errors import Fenced, LeaseOver, Retryable
 from consumer.core.lease import Note, Timing
-from consumer.core.position import Committed, Log, Place, locate
-from consumer.core.recovery import beside_closed, closing_rows, days_by_topic, is_reread, unread_orphans
+from consumer.core.position import Committed, Log, Place, locate, own_note
+from consumer.core.recovery import beside_closed, closing_rows, days_to_mend, is_reread, unread_orphans
 
 Steps = Generator[Effect, Any, Any]
 
@@ -177,9 +177,8 @@ class Life:
         reread = is_reread(place, landed.passes, self.topic_id)
 
         # Rows whose batch broke off may be missing from the summary; then the ledger gets to know them.
-        mend = days_by_topic(landed.orphans)
-        if reread and not clean:
-            mend[self.topic_id] = None  # older passes' ledger rows hide the orphans of this one
+        moved = own_note(committed, self.topic_id, self._setup.group) is None
+        mend = days_to_mend(landed, self.topic_id, clean=clean, reread=reread, moved=moved)
         for topic_id, days in mend.items():
             # Never twice under one lease: two that run at once would both add the same difference.
             mended = yield from self._until_done(
@@ -216,7 +215,8 @@ class Life:
                 return True
             yield Sleep(committed.note.deadline + timing.margin)
             return False
-        if (yield from self._until_done("touched", Touched)):
+        # Somebody moved the offsets, or they are gone. Only where nobody has ever been is there nobody to wait for.
+        if committed.offset is not None or (yield from self._until_done("touched", Touched)):
             yield Sleep(self.now + timing.lease + timing.margin)
             return False
         return True
@@ -228,7 +228,8 @@ class Life:
         while True:
             self.log = yield from self._until_done("log", ReadLog)
             self.topic_id = self.log.topic_id
-            place: Place = locate(committed, self._setup.group, landed.passes, self.log)
+            orphan_topics = {orphan.topic_id for orphan in landed.orphans}
+            place: Place = locate(committed, self._setup.group, landed.passes, self.log, orphan_topics)
             if not place.beyond_log or not pauses:
                 return place
             yield Sleep(self.now + pauses.pop(0))

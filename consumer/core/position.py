@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from consumer.core.lease import Note
@@ -53,12 +53,20 @@ def own_note(committed: Committed, topic_id: str, group: str) -> Note | None:
     return note if note and note.topic_id == topic_id and note.group == group else None
 
 
-def locate(committed: Committed, group: str, passes: Sequence[PassRange], log: Log) -> Place:
+def locate(
+    committed: Committed,
+    group: str,
+    passes: Sequence[PassRange],
+    log: Log,
+    orphan_topics: Collection[str] = (),
+) -> Place:
     """The ledger wins over a commit that fell behind it; an offset that is neither ours nor the ledger's end is
-    an operator's will and begins a new pass; a topic made anew is read from its start."""
+    an operator's will and begins a new pass; a topic made anew is read from its start.
+
+    `orphan_topics` are the topic ids of rows without a ledger row.
+    """
     ours = [p for p in passes if p.topic_id == log.topic_id and p.group == group]
-    last = max(ours, key=lambda p: p.number, default=None)
-    place = _ordinary_place(committed, group, passes, log, ours, last)
+    place = _ordinary_place(committed, group, passes, log, ours, orphan_topics)
     if place.offset <= log.high:
         return place
     # The log ends before what we have read of it: it was cut, or made anew under a name that hides it.
@@ -68,28 +76,38 @@ def locate(committed: Committed, group: str, passes: Sequence[PassRange], log: L
 
 
 def _ordinary_place(
-    committed: Committed, group: str, passes: Sequence[PassRange], log: Log, ours: Sequence[PassRange], last: PassRange | None
+    committed: Committed,
+    group: str,
+    passes: Sequence[PassRange],
+    log: Log,
+    ours: Sequence[PassRange],
+    orphan_topics: Collection[str],
 ) -> Place:
-    note = own_note(committed, log.topic_id, group)
-    if committed.offset is None:
+    note = committed.note
+    last = max(ours, key=lambda p: p.number, default=None)
+    if committed.offset is None or (note is not None and note.topic_id != log.topic_id):
+        # A note that speaks of another topic is ours, not an operator's: Kafka may keep an offset by the topic's
+        # name although the topic was deleted and made again.
+        found = "no committed offset" if committed.offset is None else "the topic was made anew"
         if last is not None:
-            return Place(last.end, last.number, "no committed offset: the ledger's end")
-        return Place(log.low, 0, "no committed offset: the log's start")
-    if note is not None:
+            return Place(last.end, last.number, f"{found}: the ledger's end")
+        return Place(log.low, 0, f"{found}: the log's start")
+    if own_note(committed, log.topic_id, group) is not None and note is not None:
         end = next((p.end for p in ours if p.number == note.pass_), committed.offset)
-        return Place(max(committed.offset, end), note.pass_, "the ledger is ahead of the commit" if end > committed.offset else "")
-    if _made_anew(committed, passes, log):
+        why = "the ledger is ahead of the commit" if end > committed.offset else ""
+        return Place(max(committed.offset, end), note.pass_, why)
+    if _made_anew(passes, orphan_topics, log):
         return Place(log.low, 0, "the topic was made anew: its log's start")
     if last is None:
         return Place(committed.offset, 0, "an offset set by hand: a first pass from there")
     if committed.offset == last.end:
         return Place(last.end, last.number)
-    return Place(committed.offset, last.number + 1, f"an offset set by hand, not the ledger's end {last.end}: a new pass")
+    why = f"an offset set by hand, not the ledger's end {last.end}: a new pass"
+    return Place(committed.offset, last.number + 1, why)
 
 
-def _made_anew(committed: Committed, passes: Sequence[PassRange], log: Log) -> bool:
-    """Kafka may keep an offset by the topic's name although the topic was deleted and made again."""
-    if any(p.topic_id == log.topic_id for p in passes):
-        return False
-    other_note = committed.note is not None and committed.note.topic_id != log.topic_id
-    return other_note or any(p.topic_id != log.topic_id for p in passes)
+def _made_anew(passes: Sequence[PassRange], orphan_topics: Collection[str], log: Log) -> bool:
+    """Does the sink know this partition under other topic ids only? Then an offset without a note was kept by the
+    topic's name."""
+    known = {p.topic_id for p in passes}
+    return log.topic_id not in known and bool(known | set(orphan_topics) - {log.topic_id})

@@ -16,12 +16,24 @@ def is_reread(place: Place, passes: Iterable[PassRange], topic_id: str) -> bool:
     return any(p.end > place.offset for p in passes if p.topic_id == topic_id)
 
 
-def days_by_topic(orphans: Iterable[Orphan]) -> dict[str, tuple[int, ...] | None]:
-    """The days whose summary may lack rows, by topic id."""
+def days_to_mend(
+    landed: Landed, topic_id: str, *, clean: bool, reread: bool, moved: bool
+) -> dict[str, tuple[int, ...] | None]:
+    """The days whose summary may lack rows, by topic id; None stands for all that are young enough.
+
+    Those of the orphans. But a ledger row of an older pass hides the orphans of a newer one, so when a write may
+    have broken off (not `clean`) more is mended: in a re-read (`reread`) all of this topic, and if somebody moved the
+    offsets since (`moved`: the commit tells us nothing of the pass that broke off) all of every topic known here.
+    """
     days: defaultdict[str, set[int]] = defaultdict(set)
-    for orphan in orphans:
+    for orphan in landed.orphans:
         days[orphan.topic_id].add(orphan.seconds // SECONDS_A_DAY)
-    return {topic_id: tuple(sorted(found)) for topic_id, found in days.items()}
+    mend: dict[str, tuple[int, ...] | None] = {topic: tuple(sorted(found)) for topic, found in days.items()}
+    if not clean and reread:
+        mend[topic_id] = None
+    if not clean and moved:
+        mend.update(dict.fromkeys({*mend, *(p.topic_id for p in landed.passes)}))
+    return mend
 
 
 def unread_orphans(orphans: Iterable[Orphan], topic_id: str, place: Place) -> dict[int, int]:

@@ -68,8 +68,20 @@ _SELDOM = {"reset": 60.0, "recreate": 60.0, "retention": 60.0, "compaction": 60.
 """Mean seconds between events of a kind are at least 30, or these."""
 
 
+THEMES = (
+    Rates(crash_view=0.15, crash_late=0.1, reset=40),
+    Rates(crash_view=0.15, crash_late=0.1, reset=60, recreate=60),
+    Rates(late=0.2, slow=0.2, crash_late=0.1, unanswered=0.1, pause=30),
+    Rates(late=0.1, slow=0.1, crash_late=0.1, restart=25, reset=50),
+    Rates(unanswered=0.1, late=0.1, crash_late=0.15, hold_commits=20, rebalance=20, kill=40),
+)
+"""Kinds of trouble that make each other worse."""
+
+
 def draw_rates(random: Random, span: float) -> Rates:
-    """Few kinds of trouble in most worlds, so that each can reach deep; many in some."""
+    """Few kinds of trouble in most worlds, so that each can reach deep; many in some; a third have a theme."""
+    if random.random() < 0.3:
+        return random.choice(THEMES)
     rates = Rates()
     events = [field.name for field in fields(Rates) if field.name not in _REQUEST]
     for name in random.sample(REQUEST_FATES, random.choice((0, 1, 2, 2, 3, 4, 8))):

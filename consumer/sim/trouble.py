@@ -95,7 +95,8 @@ class Trouble:
 
     def hold_commits(self) -> None:
         if process := self._anyone():
-            process.commits.hold_until = self.world.scheduler.now + self.random.random() * 2 * self.world.session
+            until = self.world.scheduler.now + self.random.random() * 2 * self.world.session
+            process.commits.hold_until = max(process.commits.hold_until, until)
 
     def clock(self) -> None:
         for process in self.world.processes:
