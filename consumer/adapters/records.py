@@ -7,7 +7,7 @@ from typing import cast
 
 import numpy as np
 import pyarrow as pa
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
+from confluent_kafka import Message
 
 from consumer.adapters.kafka import Fetched
 from consumer.core.batch import DeadLetter, Judged, Run
@@ -35,8 +35,7 @@ def to_run(fetched: Fetched, next_offset: int) -> Run | None:
 def _judged_run(messages: Sequence[Message], next_offset: int, eof: int | None) -> Run:
     offsets = cast("list[int]", [m.offset() for m in messages])
     values = [m.value() for m in messages]
-    stamps = [m.timestamp() for m in messages]
-    times = [-1 if kind == TIMESTAMP_NOT_AVAILABLE else ms for kind, ms in stamps]
+    times = [m.timestamp()[1] for m in messages]  # -1 where the record has none
     judged = judge(values, [m.key() for m in messages], times, offsets)
     all_offsets = np.asarray(offsets, np.int64)
     end = offsets[-1] + 1
