@@ -120,9 +120,10 @@ class KafkaLog(AbstractContextManager["KafkaLog"]):
         what = f"read {topic} {partition}/{start}"
         self._consumer.assign([TopicPartition(topic, partition, start)])
         try:
-            heard = time.monotonic()
+            heard, wanted = time.monotonic(), end - start
             while True:
-                for message in self._consumer.consume(1000, timeout=0.5):
+                # It waits for as many as it is asked for: no more than are there.
+                for message in self._consumer.consume(max(1, min(1000, wanted)), timeout=0.1):
                     heard = time.monotonic()
                     error = message.error()
                     if error is not None:
@@ -131,6 +132,7 @@ class KafkaLog(AbstractContextManager["KafkaLog"]):
                         raise self.failure(error, what)
                     offset = message.offset()
                     assert offset is not None
+                    wanted = end - offset - 1
                     if start <= offset < end:
                         yield message
                     if offset >= end - 1:
@@ -162,7 +164,7 @@ class KafkaLog(AbstractContextManager["KafkaLog"]):
         """As `answer`, with the broker's refusals as they are. Ends early when waiting is vain already."""
         begun = time.monotonic()
         while not future.done():
-            self.admin.poll(0.05)
+            self.admin.poll(0.01)
             if self._trouble is None:
                 continue
             vain = isinstance(translate(self._trouble, what), Stop)

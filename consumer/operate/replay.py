@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,8 @@ from consumer.operate.letters import OURS, REPLAY_COUNT, Filter, Headers, Letter
 from consumer.settings import KafkaSettings, Settings
 
 SEND_SECONDS = 25.0
+BATCH_BYTES_MAX = 1_000_000
+"""librdkafka's default of `batch.size`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +78,13 @@ def run(settings: Settings, choice: Choice, *, dry_run: bool, output_format: str
         chosen = _ours(_chosen(log, settings.kafka.dlq_topic, choice), topic, tally, strict=bool(choice.places))
         if choice.places:
             chosen = iter(list(chosen))  # a wrong one among them, and none is sent
-        chosen = _aged(chosen, _kept_since_ms(log, topic), tally)
+        found = TopicView(log, topic).settings() or {}
+        chosen = _aged(chosen, _kept_since_ms(found), tally)
         if dry_run:
             _preview([letter for letter, _ in chosen], tally, output_format)
         else:
-            Sender(settings.kafka, count, tally).send_all(chosen)
+            size_max = int(found.get("max.message.bytes", BATCH_BYTES_MAX))
+            Sender(settings.kafka, count, size_max, tally).send_all(chosen)
     _summary(topic, tally, dry_run=dry_run, output_format=output_format)
     if tally.failed:
         raise Stop(f"{tally.failed} of the chosen were refused, the first with: {tally.first_failure}")
@@ -123,17 +127,17 @@ def _aged(
         yield letter, message
 
 
-def _kept_since_ms(log: KafkaLog, topic: str) -> float:
+def _kept_since_ms(topic_settings: Mapping[str, str]) -> float:
     """Records with an older timestamp are the broker's to delete at its next look at the topic's retention."""
-    found = TopicView(log, topic).settings() or {}
-    retention_ms = int(found.get("retention.ms", -1))
+    retention_ms = int(topic_settings.get("retention.ms", -1))
     return time.time() * 1000 - retention_ms if retention_ms >= 0 else 0
 
 
 class Sender:
     """Sends letters back and keeps count of what the broker says to each."""
 
-    def __init__(self, settings: KafkaSettings, partition_count: int, tally: Tally) -> None:
+    def __init__(self, settings: KafkaSettings, partition_count: int, size_max: int, tally: Tally) -> None:
+        """`size_max` is what the topic takes; it counts whole batches, so that one too large takes others with it."""
         self._settings = settings
         self._partition_count = partition_count
         self._tally = tally
@@ -143,7 +147,8 @@ class Sender:
                 "enable.idempotence": True,
                 "acks": "all",
                 "message.timeout.ms": int(SEND_SECONDS * 1000),
-                "message.max.bytes": 1_000_000_000,  # what is too large is the broker's to say
+                "message.max.bytes": 1_000_000_000,  # what is too large is the broker's to say, and alone
+                "batch.size": min(BATCH_BYTES_MAX, size_max),
                 "queue.buffering.max.kbytes": 65_536,
                 "linger.ms": 20,
             }
