@@ -153,7 +153,10 @@ def _check_choice(path: str, value: object, choices: tuple[str, ...], expected: 
 def _check_usd(value: object) -> _Problem | None:
     if type(value) is not float and type(value) is not int:
         return _wrong_type("data.usdAmount", value, _USD_EXPECTED)
-    cents = _cents(value)
+    try:
+        cents = _cents(float(value))
+    except OverflowError:  # an integer of more than 308 digits
+        cents = _cents(_INFINITY if value > 0 else -_INFINITY)
     return cents if isinstance(cents, tuple) else None
 
 
