@@ -65,7 +65,7 @@ def mend_sql(database: str, topic_id: str, partition: int, days: Iterable[int] |
 def differences(database: str, condition: str, days: list[int] | None, keys: str = "") -> str:
     """Two rows for each (date, method): what the table holds, and what the state holds, negative.
 
-    `there` are the table's buyers, `known` the state's, `both` either's. `keys` are further columns to group by,
+    `there` are the table's buyers, `known` the state's, `both` either's; `side` is 0 and 1. `keys` are further columns to group by,
     each with a comma before it.
     """
     young = f"date >= {FIRST_WHOLE_DAY}"
@@ -86,14 +86,15 @@ def differences(database: str, condition: str, days: list[int] | None, keys: str
             sumIf(usdAmount, eventType = 'success') AS total_usd,
             uniqExactStateIf(userId, eventType = 'success') AS there,
             uniqExactStateIf(userId, 0) AS known,
-            there AS both
+            there AS both,
+            0 AS side
         FROM {database}.{EVENTS}
         WHERE {condition} AND {since} AND {young}
         GROUP BY date, paymentMethod{keys}
         UNION ALL
         SELECT
             date, paymentMethod{keys}, {negative},
-            uniqExactStateIf(toUInt32(0), 0) AS there, uniqExactMergeState(s.buyers) AS known, known AS both
+            uniqExactStateIf(toUInt32(0), 0) AS there, uniqExactMergeState(s.buyers) AS known, known AS both, 1 AS side
         FROM {database}.{STATE} AS s
         WHERE {condition} AND {young}
         GROUP BY date, paymentMethod{keys}
