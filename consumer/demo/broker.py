@@ -23,11 +23,16 @@ BYTES_MAX = 5 * 1024 * 1024
 
 
 @contextmanager
-def broker() -> Iterator[str]:
-    """Its address ("127.0.0.1:port") for as long as the block runs; topics and groups end with it."""
+def broker(*topics: str) -> Iterator[str]:
+    """Its address ("127.0.0.1:port") for as long as the block runs; topics and groups end with it.
+
+    `topics` exist from the start.
+    """
     host = Producer({"test.mock.num.brokers": 1, "log_level": 0})
     try:
         brokers = host.list_topics(timeout=30).brokers.values()
+        for topic in topics:
+            host.list_topics(topic, timeout=30)  # to name it is to make it
         yield ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
     finally:
         host.flush(5)

@@ -29,7 +29,7 @@ from consumer.demo.traffic import Traffic
 from consumer.demo.truth import Truth
 from consumer.operate.kafka_log import KafkaLog
 from consumer.service import LOOP_DEADLINE_SECONDS, consume
-from consumer.settings import Settings, load
+from consumer.settings import KafkaSettings, Settings, load
 
 BATCH_SECONDS = 1
 SEED = 20261123
@@ -42,7 +42,9 @@ def run(seconds: float | None, rate: float, port: int) -> int:
     """
     logs.configure("error", "console")
     console.note("starting: a Kafka broker and a ClickHouse engine inside this process")
-    with tempfile.TemporaryDirectory(prefix="zkp2p-demo-") as folder, broker() as address:
+    topics = KafkaSettings()
+    made = broker(topics.topic, topics.dlq_topic)
+    with tempfile.TemporaryDirectory(prefix="zkp2p-demo-") as folder, made as address:
         settings = _settings(address, Path(folder))
         client = _database(settings)
         metrics, health = Metrics(), Health(LOOP_DEADLINE_SECONDS)
