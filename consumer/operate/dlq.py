@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
@@ -121,7 +120,7 @@ def row(letter: Letter) -> tuple[str, ...]:
 
 def as_json(letter: Letter) -> dict[str, Any]:
     """A letter as an object, times in RFC 3339."""
-    known = {**asdict(letter), "time": iso(letter.timestamp_ms)}
+    known = {**letter._asdict(), "time": iso(letter.timestamp_ms)}
     if letter.source_timestamp_ms is not None:
         known["source_time"] = iso(letter.source_timestamp_ms)
     return known

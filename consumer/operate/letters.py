@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from confluent_kafka import Message
 
@@ -22,6 +23,7 @@ CODES = (
     "bad_timestamp",
     "out_of_range",
 )
+PREFIX = "zkp2p."
 REPLAY_COUNT = "zkp2p.replay.count"
 OURS = ("zkp2p.error.", "zkp2p.source.", "zkp2p.consumer.")
 """Headers that a dead letter gets; the rest are the record's own."""
@@ -31,8 +33,7 @@ _AGE = re.compile(r"([0-9]{1,6})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(NamedTuple):
     """Where a dead letter is, and what its headers say. Without its payload: a list of many stays small."""
 
     partition: int
@@ -61,7 +62,8 @@ class Letter:
 def read_letter(message: Message) -> Letter:
     """Whatever is in the topic comes out as a letter, foreign records too: with empty fields."""
     # The last of a name counts: a letter that failed twice has had its headers renewed.
-    headers = {name: (as_bytes(value) or b"").decode("utf-8", "replace") for name, value in own_headers(message)}
+    found = [(name, value) for name, value in own_headers(message) if name.startswith(PREFIX)]
+    headers = {name: (as_bytes(value) or b"").decode("utf-8", "replace") for name, value in found}
     return Letter(
         partition=message.partition() or 0,
         offset=message.offset() or 0,
@@ -89,7 +91,7 @@ def as_bytes(content: str | bytes | None) -> bytes | None:
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and re.fullmatch(r"[0-9]{1,18}", text) else None
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 
 @dataclass(frozen=True, slots=True)
