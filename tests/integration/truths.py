@@ -37,9 +37,9 @@ def letters(kafka: Kafka, topic: str) -> Counter[Letter]:
     found: Counter[Letter] = Counter()
     for message in kafka.read(topic):
         headers = dict(message.headers() or [])
-        value = message.value()
-        code = headers["zkp2p.error.code"].decode()
-        found[Letter(code, "", None if value is None else digest(value))] += 1
+        value, code = message.value(), headers["zkp2p.error.code"]
+        assert isinstance(code, bytes)
+        found[Letter(code.decode(), "", None if value is None else digest(value))] += 1
     return found
 
 

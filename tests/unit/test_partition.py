@@ -41,7 +41,7 @@ class Rows:
 
     num_rows = 1
 
-    def take(self, chosen: Any) -> Rows:
+    def take(self, _chosen: Any) -> Rows:
         return self
 
 
