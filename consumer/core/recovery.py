@@ -36,9 +36,14 @@ def days_to_mend(
     return mend
 
 
+def _is_unread(orphan: Orphan, topic_id: str, place: Place) -> bool:
+    """Will reading on come across it? Not where the log was cut: its offsets may mean other records by now."""
+    return orphan.topic_id == topic_id and orphan.offset >= place.offset and not place.beyond_log
+
+
 def unread_orphans(orphans: Iterable[Orphan], topic_id: str, place: Place) -> dict[int, int]:
     """Those that reading on will come across: offset -> event time in seconds."""
-    return {o.offset: o.seconds for o in orphans if o.topic_id == topic_id and o.offset >= place.offset}
+    return {o.offset: o.seconds for o in orphans if _is_unread(o, topic_id, place)}
 
 
 def closing_rows(landed: Landed, topic_id: str, partition: int, group: str, place: Place) -> list[LedgerRow]:
@@ -46,7 +51,7 @@ def closing_rows(landed: Landed, topic_id: str, partition: int, group: str, plac
     reset went past. Each goes on where a pass of its topic ended, so that the pass stays without a gap."""
     unreachable: defaultdict[str, list[Orphan]] = defaultdict(list)
     for orphan in landed.orphans:
-        if orphan.topic_id != topic_id or orphan.offset < place.offset:
+        if not _is_unread(orphan, topic_id, place):
             unreachable[orphan.topic_id].append(orphan)
     return [_closing_row(found, landed.passes, partition, group) for found in unreachable.values()]
 
