@@ -88,23 +88,23 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
     defaultMode: 0440
     sources:
     {{- with .Values.kafka.sasl.passwordSecret }}{{ if .name }}
-      - secret: {name: {{ .name }}, items: [{key: {{ .key }}, path: kafka-password}]}
+      - secret: {name: {{ .name | quote }}, items: [{key: {{ .key | quote }}, path: kafka-password}]}
     {{- end }}{{ end }}
     {{- with .Values.kafka.caSecret }}{{ if .name }}
-      - secret: {name: {{ .name }}, items: [{key: {{ .key }}, path: kafka-ca.crt}]}
+      - secret: {name: {{ .name | quote }}, items: [{key: {{ .key | quote }}, path: kafka-ca.crt}]}
     {{- end }}{{ end }}
     {{- with .Values.clickhouse.passwordSecret }}{{ if .name }}
-      - secret: {name: {{ .name }}, items: [{key: {{ .key }}, path: clickhouse-password}]}
+      - secret: {name: {{ .name | quote }}, items: [{key: {{ .key | quote }}, path: clickhouse-password}]}
     {{- end }}{{ end }}
     {{- with .Values.clickhouse.caSecret }}{{ if .name }}
-      - secret: {name: {{ .name }}, items: [{key: {{ .key }}, path: clickhouse-ca.crt}]}
+      - secret: {name: {{ .name | quote }}, items: [{key: {{ .key | quote }}, path: clickhouse-ca.crt}]}
     {{- end }}{{ end }}
 {{- end }}
 {{- end }}
 
 {{/* The restricted Pod Security Standard, pod and container. */}}
 {{- define "zkp2p-consumer.podSecurity" -}}
-serviceAccountName: {{ .Values.serviceAccountName }}
+serviceAccountName: {{ .Values.serviceAccountName | quote }}
 automountServiceAccountToken: false
 # Else Kubernetes injects a variable for every Service of the namespace.
 enableServiceLinks: false
