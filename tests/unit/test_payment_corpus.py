@@ -8,11 +8,13 @@ import random
 from collections import Counter
 from typing import Any, NamedTuple
 
-from consumer.core.batch import ROWS_SCHEMA, Judged, Reject
+from consumer.core.batch import Judged, Reject
 from consumer.core.contract import Payment
 from consumer.core.payment import judge
 from consumer.core.verdict import verdict
 from tests.data import make_corpus
+from tests.unit import payment_reference
+from tests.unit.payments import FIRST_OFFSET, verdicts
 
 
 class Record(NamedTuple):
@@ -39,26 +41,8 @@ def judge_records(records: list[Record]) -> Judged:
         [record.value for record in records],
         [record.key for record in records],
         [record.kafka_ms for record in records],
-        range(1000, 1000 + len(records)),
+        range(FIRST_OFFSET, FIRST_OFFSET + len(records)),
     )
-
-
-def verdicts(judged: Judged, count: int) -> list[tuple[Any, ...]]:
-    """One verdict a record: ("payment", row), ("reject", code, path) or ("ignored",)."""
-    judged.rows.validate(full=True)
-    assert judged.rows.schema.equals(ROWS_SCHEMA)
-    found: dict[int, tuple[Any, ...]] = {}
-    for at, row in zip(judged.index.tolist(), judged.rows.to_pylist(), strict=True):
-        assert row.pop("kafkaOffset") == 1000 + at
-        found[at] = ("payment", {**row, "usdAmount": str(row["usdAmount"])})
-    for reject in judged.rejects:
-        assert reject.index not in found
-        found[reject.index] = ("reject", reject.code, reject.path)
-    assert judged.ignored == count - len(found)
-    assert judged.seconds.tolist() == judged.rows["timestamp"].to_pylist()
-    assert judged.index.tolist() == sorted(judged.index.tolist())
-    assert [reject.index for reject in judged.rejects] == sorted(reject.index for reject in judged.rejects)
-    return [found.get(at, ("ignored",)) for at in range(count)]
 
 
 def expected(record: Record) -> tuple[Any, ...]:
@@ -86,6 +70,12 @@ def test_the_exact_judge_by_itself() -> None:
         assert kinds[type(exact)] == record.expected["verdict"], record.expected["name"]
         if isinstance(exact, Reject):
             assert ("reject", exact.code, exact.path) == expected(record), record.expected["name"]
+
+
+def test_the_reference_that_other_tests_use() -> None:
+    for record in CORPUS:
+        if len(record.value or b"") <= 50_000:
+            assert payment_reference.judge(record.value, record.kafka_ms) == expected(record), record.expected["name"]
 
 
 def test_all_records_at_once_in_any_order() -> None:
