@@ -63,8 +63,9 @@ def configure(
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(threshold)
-    for chatty in ("urllib3", "asyncio"):  # their debug lines are about every request
-        logging.getLogger(chatty).setLevel(max(threshold, logging.INFO))
+    logging.getLogger("asyncio").setLevel(max(threshold, logging.INFO))
+    # It warns of every refused connection, which is raised too, and at debug tells of every request.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 def librdkafka_logger() -> logging.Logger:

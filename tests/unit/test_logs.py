@@ -184,3 +184,10 @@ def test_librdkafka_writes_through_our_log() -> None:
     found = lines(stream)
     assert found
     assert all(line["logger"] == "librdkafka" for line in found)
+
+
+def test_what_is_raised_anyway_is_not_logged_by_the_library_too() -> None:
+    stream = io.StringIO()
+    logs.configure("debug", stream=stream)
+    logging.getLogger("urllib3.connectionpool").warning("Retrying (Retry(total=0)) after connection broken")
+    assert stream.getvalue() == ""
