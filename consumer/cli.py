@@ -292,8 +292,11 @@ def _usage(error: TyperException) -> int:
 
 
 def _unexpected(error: Exception) -> str:
-    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "chdb":
-        return "the embedded engine is not installed: pip install 'zkp2p-consumer[embedded]'"
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        package = error.name.partition(".")[0]
+        if package == "chdb":
+            return "the embedded engine is not installed: pip install 'zkp2p-consumer[embedded]'"
+        return f"the package {package}, which this needs, is not installed: pip install {package}"
     return f"unexpected {type(error).__name__}: {error} (--debug shows the traceback)"
 
 

