@@ -8,6 +8,7 @@ All times are seconds since 1970 by the ClickHouse server's clock.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import msgspec
@@ -60,8 +61,7 @@ class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
 
     def dump(self) -> str:
         """ASCII whatever the names are: the metadata is a Kafka string that other tools print."""
-        text = msgspec.json.encode(self).decode("utf-8")
-        return text if text.isascii() else text.encode("ascii", "backslashreplace").decode("ascii")
+        return json.dumps(msgspec.to_builtins(self), separators=(",", ":"))
 
 
 _NOTE = msgspec.json.Decoder(Note)
