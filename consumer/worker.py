@@ -109,7 +109,7 @@ class Worker:
         self._telemetry.rebalanced()
         for number in partitions:
             self._epoch += 1
-            owned = Owned(Partition(number, self._setup, self._index), Ticket(number, self._epoch))
+            owned = Owned(Partition(number, self._setup, self._index), Ticket(number, self._epoch), paused=True)
             self._owned[number] = owned
             self._telemetry.assigned(number)
             self._do(owned, owned.partition.start(self._clock()))
@@ -230,7 +230,9 @@ class Worker:
         for number, owned in self._owned.items():
             partition = owned.partition
             over = partition.buffered_bytes > share or partition.buffered_rows > 2 * self._room.rows_max
-            if partition.reading and not owned.paused and (over or (stalled and partition.full)):
+            # One that is being recovered, as in an outage, would read to the log's end for nothing.
+            wanted = partition.reading and not over and not (stalled and partition.full)
+            if not wanted and not owned.paused:
                 owned.paused = True
                 pause.append(number)
             elif partition.reading and owned.paused and not partition.full:
@@ -245,6 +247,8 @@ class Worker:
         began = time.monotonic()
         while not self._hungry() and time.monotonic() < began + STALL_SECONDS:
             self._health.tick()
+            # The answers to commits come with a poll, and what is full may be waiting for nothing else.
+            self._take(self._group.poll(1, 0.0))
             self._turn(0.05)
         return not self._hungry()
 

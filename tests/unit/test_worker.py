@@ -1,0 +1,68 @@
+"""The loop's own business: how it bounds memory without ever turning deaf."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from consumer import worker as module
+from consumer.adapters.health import Health
+from consumer.core.dedupe import KeyIndex
+from consumer.worker import Owned, Room, Worker
+
+
+class Group:
+    """Counts what the loop asks of it."""
+
+    def __init__(self) -> None:
+        self.polls: list[int] = []
+        self.paused: set[int] = set()
+
+    def poll(self, records_max: int, timeout: float) -> dict[int, Any]:
+        self.polls.append(records_max)
+        return {}
+
+    def pause(self, partitions: list[int]) -> None:
+        self.paused |= set(partitions)
+
+    def resume(self, partitions: list[int]) -> None:
+        self.paused -= set(partitions)
+
+
+def make(group: Group, **partitions: Any) -> Worker:
+    worker = Worker(
+        setup=cast("Any", None),
+        index=KeyIndex(1 << 20),
+        room=Room(bytes_max=1000, rows_max=10),
+        clock=lambda: 0.0,
+        telemetry=cast("Any", None),
+        health=Health(60),
+    )
+    worker._group = cast("Any", group)
+    worker._performer = cast("Any", SimpleNamespace(answers=lambda timeout: []))
+    worker._committer = cast("Any", SimpleNamespace(answers=list, send=lambda: None))
+    for number, state in enumerate(partitions.values()):
+        fields = {"buffered_bytes": 0, "buffered_rows": 0, "wake_at": float("inf"), "inflight": None, **state}
+        worker._owned[number] = Owned(cast("Any", SimpleNamespace(**fields)), cast("Any", None))
+    return worker
+
+
+def test_a_full_loop_still_polls_because_commits_are_answered_by_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STALL_SECONDS", 0.05)
+    group = Group()
+    worker = make(group, full={"reading": True, "full": True})
+    worker._bound_memory()
+    assert group.polls
+    assert set(group.polls) == {1}, "no more than a record at a time while there is no room"
+    assert group.paused == {0}
+
+
+def test_a_partition_in_recovery_reads_nothing() -> None:
+    group = Group()
+    worker = make(group, recovering={"reading": False, "full": False}, reading={"reading": True, "full": False})
+    worker._bound_memory()
+    assert group.paused == {0}
+    assert worker._owned[0].paused
+    assert not worker._owned[1].paused
