@@ -17,6 +17,7 @@ from random import Random
 
 from tests.chaos.member import Member
 from tests.chaos.stage import PARTITIONS, Stage
+from tests.servers.process import ProcessServer
 
 Say = Callable[[str], None]
 
@@ -41,6 +42,8 @@ class Driver:
         """Members that are to end by themselves, and with which exit code."""
         self._down: set[str] = set()
         """Members whose end has been seen."""
+        self.down_servers: set[str] = set()
+        """Those that we killed and have yet to start."""
         self._began = time.monotonic()
 
     # Time
@@ -62,6 +65,10 @@ class Driver:
         for member in self.stage.members:
             if member.exit_code is not None:
                 self._ended(member)
+        for server in (self.stage.kafka, self.stage.clickhouse):
+            if not server.running and server.name not in self.down_servers:
+                self.note(f"{server.name} ended by itself", f"{server.log.name}, started again")
+                server.start()
 
     def _ended(self, member: Member) -> None:
         if member.name in self._down:
@@ -76,12 +83,10 @@ class Driver:
         self._down.add(member.name)
 
     def say(self, text: str) -> None:
-        landed = ""
-        if self.stage.clickhouse.running:
-            try:
-                landed = f" · landed {sum(self.stage.ledger_ends().values()):,}"
-            except (OSError, ValueError):
-                landed = " · ClickHouse doesn't answer"
+        try:
+            landed = f" · landed {sum(self.stage.ledger_ends().values()):,}"
+        except (OSError, ValueError):
+            landed = " · ClickHouse doesn't answer"
         self._say(f"{time.monotonic() - self._began:6.0f} s  kills {self.kills:3}  {text}{landed}")
 
     # Members
@@ -92,7 +97,8 @@ class Driver:
         def able() -> list[Member]:
             members = self.stage.members
             kind = [m for m in members if static is None or m.static == static]
-            return [m for m in kind if m.running and not m.paused and not m.stopped and not m.armed]
+            # Not before it has begun its work: until then SIGTERM is the system's to answer.
+            return [m for m in kind if m.running and not (m.paused or m.stopped or m.armed) and m.metrics()]
 
         if not self.wait(30, lambda: bool(able())):
             raise AssertionError("no member runs")
@@ -148,12 +154,16 @@ class Driver:
         for proxy in (*self.stage.proxies.values(), self.stage.kafka.proxy):
             proxy.release()
         for server in (self.stage.kafka, self.stage.clickhouse):
-            if not server.running:
-                server.start()
+            self.start_server(server)
             server.resume()
         for _, ghost in self.stage.ghosts:
             if ghost.poll() is None:
                 ghost.send_signal(signal.SIGCONT)
+
+    def start_server(self, server: ProcessServer) -> None:
+        self.down_servers.discard(server.name)
+        if not server.running:
+            server.start()
 
     def disarm(self) -> None:
         for member in self.stage.members:

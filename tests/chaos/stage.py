@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 import orjson
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 
 from tests.chaos.member import Member, until
 from tests.servers import ClickHouseServer, KafkaServer, Proxy
@@ -149,7 +149,10 @@ class Stage:
         ends = self.kafka.end_offsets(TOPIC)
 
         def landed() -> bool:
-            now = self.ledger_ends()
+            try:
+                now = self.ledger_ends()
+            except OSError:
+                return False
             return all(now[p] > ends[p] for p in partitions)
 
         try:
@@ -157,7 +160,7 @@ class Stage:
         except TimeoutError:
             tails = "\n".join(member.tail() for member in self.members)
             raise AssertionError(
-                f"nothing new landed in {timeout_seconds:.0f} s: {ends} then, {self.ledger_ends()} now\n{tails}"
+                f"nothing new landed in {timeout_seconds:.0f} s: the log ended at {ends}\n{tails}"
             ) from None
 
     # An operator's doings
@@ -183,6 +186,18 @@ class Stage:
             return all(place.error is None for place in answer.topic_partitions)
 
         until("the group takes a reset", done, self.session_ms / 1000 + 30, 0.3)
+
+    def delete_group(self) -> None:
+        """All its offsets go. It must have no members either."""
+
+        def done() -> bool:
+            try:
+                self.kafka.admin.delete_consumer_groups([GROUP])[GROUP].result(10)
+            except KafkaException as error:
+                return bool(error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND)
+            return True
+
+        until("the group can be deleted", done, self.session_ms / 1000 + 30, 0.3)
 
     def _end(self) -> None:
         if self._producer is not None and self._producer.poll() is None:

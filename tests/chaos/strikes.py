@@ -106,7 +106,7 @@ def twin(driver: Driver) -> None:
 
 
 def everybody(driver: Driver) -> None:
-    """All are killed; by hand, tokens are forgotten and a partition is set back; all start again."""
+    """All are killed; by hand, tokens are forgotten, offsets deleted and a partition set back; all start again."""
     for member in driver.stage.members:
         if member.exit_code is None:
             member.kill()
@@ -116,9 +116,12 @@ def everybody(driver: Driver) -> None:
     partition = driver.random.randrange(PARTITIONS)
     committed = driver.stage.committed().get(partition)
     if committed is not None:
-        offset = int(committed[0] * driver.random.random())
+        offset = int(committed[0] * (0.7 + 0.3 * driver.random.random()))
+        driver.stage.delete_group()
         driver.stage.reset_offset(partition, offset)
-        driver.note("operator", f"partition {partition} from {committed[0]} back to {offset}, windows emptied")
+        driver.note(
+            "operator", f"windows emptied, offsets deleted, partition {partition} from {committed[0]} to {offset}"
+        )
     step = driver.random.choice(("before_touched", "after_touched"))
     for member in driver.stage.members:
         driver.start(member, armed=f"{step}:kill")
@@ -132,13 +135,10 @@ def everybody(driver: Driver) -> None:
 
 def kill_server(name: str, driver: Driver) -> None:
     server = _server(driver, name)
+    driver.down_servers.add(name)
     server.kill()
     driver.note_kill(f"kill {name}", name)
-
-    def start() -> None:
-        server.start()
-
-    driver.later(driver.random.random() * 3, start)
+    driver.later(driver.random.random() * 3, partial(driver.start_server, server))
 
 
 def pause_server(name: str, driver: Driver) -> None:
