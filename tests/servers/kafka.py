@@ -11,7 +11,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from tests.servers import cache
@@ -111,12 +119,11 @@ class Kafka(Server):
 
     def committed(self, group: str, topic: str) -> dict[int, tuple[int, str | None]]:
         """Partition: (offset, metadata) the group has committed; partitions without a commit are left out."""
-        consumer = Consumer({**self.client_config, "group.id": group, "enable.auto.commit": False})
-        try:
-            asked = [TopicPartition(topic, p) for p in self.partitions(topic)]
-            return {c.partition: (c.offset, c.metadata) for c in consumer.committed(asked, timeout=30) if c.offset >= 0}
-        finally:
-            consumer.close()
+        asked = [TopicPartition(topic, p) for p in self.partitions(topic)]
+        wanted = [ConsumerGroupTopicPartitions(group, asked)]
+        # By the admin client, which finds another coordinator by itself while the group's is still loading.
+        found = self.admin.list_consumer_group_offsets(wanted, request_timeout=30)[group].result()
+        return {c.partition: (c.offset, c.metadata) for c in found.topic_partitions if c.offset >= 0}
 
     def read(self, topic: str, timeout_seconds: float = 30.0) -> list[Message]:
         """Every record the topic holds now, each partition in order."""

@@ -14,6 +14,17 @@ from confluent_kafka import Producer
 
 from tests.servers import ClickHouse, ClickHouseServer, Kafka, KafkaServer, cache
 from tests.servers.base import Unavailable
+from tests.servers.clickhouse import library
+from tests.servers.fixtures import missing
+
+
+@pytest.fixture
+def library_here() -> None:
+    """Skips, or fails where servers are required, unless ClickHouse can be a process of our own."""
+    try:
+        library()
+    except Unavailable as reason:
+        missing("ClickHouse of its own", reason)
 
 
 def put(kafka: Kafka, topic: str, *values: bytes, bootstrap: str | None = None) -> None:
@@ -81,6 +92,7 @@ def test_a_killed_clickhouse_comes_back_with_its_rows(clickhouse_process: ClickH
     assert server.query("SELECT sum(n) FROM default.t") == "499500\n"
 
 
+@pytest.mark.usefixtures("library_here")
 def test_clickhouse_takes_a_time_zone_users_and_grants() -> None:
     users = """
       <profiles><default/><reader><readonly>2</readonly></reader></profiles><quotas><default/></quotas>
@@ -90,10 +102,7 @@ def test_clickhouse_takes_a_time_zone_users_and_grants() -> None:
         <reader><password>other</password><networks><ip>::/0</ip></networks>
           <profile>reader</profile><quota>default</quota><grants><query>GRANT SELECT ON default.*</query></grants></reader>
       </users>"""
-    try:
-        server = ClickHouseServer(timezone="Asia/Tokyo", users=users)
-    except Unavailable as reason:
-        pytest.skip(str(reason))
+    server = ClickHouseServer(timezone="Asia/Tokyo", users=users)
     with server:
         assert server.query("SELECT timezone()") == "Asia/Tokyo\n"
         server.query("CREATE TABLE default.t (n UInt32) ENGINE = MergeTree ORDER BY n")
@@ -113,11 +122,9 @@ def test_a_paused_clickhouse_answers_after_it_is_resumed(clickhouse_process: Cli
     assert clickhouse_process.query("SELECT 1") == "1\n"
 
 
+@pytest.mark.usefixtures("library_here")
 def test_a_server_that_does_not_come_up_shows_the_end_of_its_log() -> None:
-    try:
-        server = ClickHouseServer(config="<not closed>")
-    except Unavailable as reason:
-        pytest.skip(str(reason))
+    server = ClickHouseServer(config="<not closed>")
     with pytest.raises(Unavailable, match=r"(?s)clickhouse ended with 1 .*\.log ends with:.*SAXParseException"), server:
         pass
     server.close()
@@ -134,9 +141,8 @@ with ClickHouseServer() as server:
 
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, None])
-def test_no_server_outlives_the_process_that_started_it(clickhouse: ClickHouse, ending: signal.Signals | None) -> None:
-    if not isinstance(clickhouse, ClickHouseServer):
-        pytest.skip("servers here are no processes of ours")
+@pytest.mark.usefixtures("library_here")
+def test_no_server_outlives_the_process_that_started_it(ending: signal.Signals | None) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", CHILD], cwd=cache.PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as child:
