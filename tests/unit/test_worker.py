@@ -20,7 +20,7 @@ class Group:
         self.polls: list[int] = []
         self.paused: set[int] = set()
 
-    def poll(self, records_max: int, timeout: float) -> dict[int, Any]:
+    def poll(self, records_max: int, _timeout: float) -> dict[int, Any]:
         self.polls.append(records_max)
         return {}
 
@@ -41,7 +41,7 @@ def make(group: Group, **partitions: Any) -> Worker:
         health=Health(60),
     )
     worker._group = cast("Any", group)
-    worker._performer = cast("Any", SimpleNamespace(answers=lambda timeout: []))
+    worker._performer = cast("Any", SimpleNamespace(answers=lambda _timeout: []))
     worker._committer = cast("Any", SimpleNamespace(answers=list, send=lambda: None))
     for number, state in enumerate(partitions.values()):
         fields = {"buffered_bytes": 0, "buffered_rows": 0, "wake_at": float("inf"), "inflight": None, **state}
