@@ -61,13 +61,13 @@ servers: $(READY) ## a Kafka and a ClickHouse on this machine to try things on, 
 	@$(BIN)/python -m tests.servers run
 
 .PHONY: sim
-sim: $(READY) ## the simulation: SEED=7 replays one seed
-	@$(BIN)/python -m consumer.sim $(call option,SEED,--seed) $(ARGS)
+sim: $(READY) ## the simulation: SEEDS=2000 runs so many, SEED=7 replays one
+	@$(BIN)/python -m consumer.sim $(call option,SEEDS,--seeds) $(call option,SEED,--seed) $(ARGS)
 
 .PHONY: chaos
-chaos: $(READY) ## kills, stalls and cuts on real servers
+chaos: $(READY) ## kills, stalls and cuts on real processes and servers: KILLS=100 SEED=1
 	@$(BIN)/python -m tests.servers prepare
-	@$(BIN)/pytest -m chaos $(ARGS)
+	@$(BIN)/python -m tests.chaos $(call option,KILLS,--kills) $(call option,SEED,--seed) $(ARGS)
 
 .PHONY: bench
 bench: $(READY) ## rows/s and CPU a row against ClickHouse's own Kafka engine
