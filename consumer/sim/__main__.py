@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import sys
 import time
 from collections import Counter
@@ -43,7 +44,10 @@ def _run_many(seeds: range, controls: Controls, jobs: int) -> int:
         counts.update(outcome.counts)
         if outcome.findings:
             failed += 1
-            print(f"seed {outcome.seed} failed, `make sim SEED={outcome.seed}` replays it: {outcome.findings[0]}", flush=True)
+            print(
+                f"seed {outcome.seed} failed, `make sim SEED={outcome.seed}` replays it: {outcome.findings[0]}",
+                flush=True,
+            )
     for name, number in sorted(counts.items()):
         print(f"{number:>10,}  {name}")
     print(f"{len(seeds)} seeds, {failed} failures, {time.monotonic() - began:.0f} s")
@@ -55,7 +59,7 @@ def outcomes(seeds: range, controls: Controls, jobs: int) -> Iterator[Outcome]:
     if jobs <= 1:
         yield from (run_seed(seed, controls) for seed in seeds)
         return
-    with ProcessPoolExecutor(jobs) as pool:
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         yield from pool.map(run_seed, seeds, [controls] * len(seeds), chunksize=20)
 
 

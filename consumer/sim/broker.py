@@ -35,7 +35,7 @@ class GroupOffsets:
     offsets: dict[int, tuple[int, str | None]] = field(default_factory=dict)
 
 
-class OutOfRange(Exception):  # noqa: N818
+class OutOfRange(Exception):
     """The log does not hold this offset, or the topic is another."""
 
 

@@ -95,22 +95,22 @@ class Calls:
 
     # Reads
 
-    def _read_committed(self, slot: Slot, effect: ReadCommitted, fate: str | None, reply: Reply) -> None:
+    def _read_committed(self, slot: Slot, _effect: ReadCommitted, _fate: str | None, reply: Reply) -> None:
         reply(self.world.controls.seen(self.world.broker.committed(self.process.group.name, slot.number)))
 
-    def _read_log(self, slot: Slot, effect: ReadLog, fate: str | None, reply: Reply) -> None:
+    def _read_log(self, slot: Slot, _effect: ReadLog, _fate: str | None, reply: Reply) -> None:
         reply(self.world.broker.bounds(slot.number))
 
-    def _touched(self, slot: Slot, effect: Touched, fate: str | None, reply: Reply) -> None:
+    def _touched(self, slot: Slot, _effect: Touched, _fate: str | None, reply: Reply) -> None:
         reply(self.world.controls.touched and self.world.store.touched(slot.number))
 
-    def _quiet(self, slot: Slot, effect: Quiet, fate: str | None, reply: Reply) -> None:
+    def _quiet(self, slot: Slot, _effect: Quiet, _fate: str | None, reply: Reply) -> None:
         reply(self.world.store.quiet(slot.number))
 
-    def _read_sink(self, slot: Slot, effect: ReadSink, fate: str | None, reply: Reply) -> None:
+    def _read_sink(self, slot: Slot, _effect: ReadSink, _fate: str | None, reply: Reply) -> None:
         reply(self.world.store.read_sink(slot.number, self.world.broker.topic_id))
 
-    def _hydrate(self, slot: Slot, effect: Hydrate, fate: str | None, reply: Reply) -> None:
+    def _hydrate(self, _slot: Slot, effect: Hydrate, _fate: str | None, reply: Reply) -> None:
         rows = self.world.store.rows_of_day
         reply([
             (scope, day, keys_of(rows(day, partition=None if scope == SHARED else scope, topic_id=effect.topic_id)))
@@ -119,7 +119,7 @@ class Calls:
 
     # Writes
 
-    def _send_dead_letters(self, slot: Slot, effect: SendDeadLetters, fate: str | None, reply: Reply) -> None:
+    def _send_dead_letters(self, slot: Slot, effect: SendDeadLetters, _fate: str | None, reply: Reply) -> None:
         for letter in effect.letters:
             self.world.dead_letters.add((slot.partition.topic_id, slot.number, letter.offset))
         reply(None)
@@ -187,7 +187,7 @@ class Calls:
         reply(None)
 
 
-class ViewThrew(Exception):  # noqa: N818
+class ViewThrew(Exception):
     """The table's part has landed, the view's has not."""
 
 

@@ -76,9 +76,7 @@ class CommitChannel:
         if fate in (faults.LATE, faults.CRASH_LATE, faults.SLOW):
             delay += self.random.random() * self.world.timing.lease
         self._last_arrival = max(self._last_arrival, now + delay)
-        self.world.scheduler.at(
-            self._last_arrival, self._arrive, items, fate, process.member_id, process.generation
-        )
+        self.world.scheduler.at(self._last_arrival, self._arrive, items, fate, process.member_id, process.generation)
         if fate == faults.CRASH_LATE:
             process.kill()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from consumer.core.batch import SECONDS_A_DAY, LedgerRow
@@ -150,9 +151,11 @@ class Oracle:
             covering[row.topic_id, row.partition].append(row)
         for key, rows in passes.items():
             rows.sort(key=lambda row: row.first)
-            for before, after in zip(rows, rows[1:], strict=False):
+            for before, after in pairwise(rows):
                 if after.first != before.last + 1:
-                    self.found(f"ledger {key}: [{before.first}, {before.last}] is followed by [{after.first}, {after.last}]")
+                    self.found(
+                        f"ledger {key}: [{before.first}, {before.last}] is followed by [{after.first}, {after.last}]"
+                    )
         offsets: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
         kept = self.world.server_clock() - 90 * SECONDS_A_DAY
         gone = set()
@@ -175,7 +178,7 @@ class Oracle:
             self.found(f"{place} spends {spent} records: {row}")
         alone = sum(other.first <= row.last and row.first <= other.last for other in rows) == 1
         inserted = sum(row.first <= offset <= row.last for offset in offsets)
-        if alone and inserted != row.inserted or row.inserted > inserted:
+        if (alone and inserted != row.inserted) or row.inserted > inserted:
             self.found(f"{place} says inserted {row.inserted}, the table {inserted}")
         records = self.records[row.topic_id, row.partition][row.first : row.last + 1]
         log = self.world.broker.logs[row.topic_id][row.partition]

@@ -60,7 +60,7 @@ class StoredRow:
     landed: float
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(Exception):
     """The block came after its deadline."""
 
 
@@ -179,7 +179,9 @@ class Store:
                 continue
             key = row.topic_id, row.group, row.number
             known = passes.get(key)
-            first, end = (min(known.first, row.first), max(known.end, row.last + 1)) if known else (row.first, row.last + 1)
+            first, end = (
+                (min(known.first, row.first), max(known.end, row.last + 1)) if known else (row.first, row.last + 1)
+            )
             passes[key] = PassRange(*key, first, end)
         rows = self.table[partition]
         orphans = [

@@ -149,7 +149,9 @@ class Trouble:
         committed = broker.committed(group.name, partition)
         if committed.offset is not None:
             low = broker.log(partition).low
-            broker.store_offset(group.name, partition, self.random.randint(min(low, committed.offset), committed.offset), None)
+            broker.store_offset(
+                group.name, partition, self.random.randint(min(low, committed.offset), committed.offset), None
+            )
 
     # Operators
 
@@ -214,7 +216,9 @@ class Trouble:
                 continue
             log = broker.log(partition)
             committed = broker.committed(world.group.name, partition).offset
-            offset = self.random.choice((log.low, log.high, committed or log.low, self.random.randint(log.low, log.high)))
+            offset = self.random.choice(
+                (log.low, log.high, committed or log.low, self.random.randint(log.low, log.high))
+            )
             world.oracle.give_up(broker.topic_id, partition, 0, offset)
             broker.store_offset(world.group.name, partition, offset, None)
 

@@ -10,7 +10,17 @@ from random import Random
 from consumer.core.batch import SECONDS_A_DAY
 from consumer.core.buffer import Limits
 from consumer.core.dedupe import KeyIndex
-from consumer.core.effects import Effect, Fill, Mended, Output, ReadCommitted, ReadLog, Recovered, SendDeadLetters, StartedOver
+from consumer.core.effects import (
+    Effect,
+    Fill,
+    Mended,
+    Output,
+    ReadCommitted,
+    ReadLog,
+    Recovered,
+    SendDeadLetters,
+    StartedOver,
+)
 from consumer.core.lease import Timing
 from consumer.core.months import Months
 from consumer.sim.broker import Broker
@@ -189,14 +199,14 @@ class World:
             self.scheduler.after(delay, self._replace, process)
 
     def _replace(self, process: Process) -> None:
-        taken = process.static_id is not None and any(p.alive and p.static_id == process.static_id for p in self.processes)
+        taken = process.static_id is not None and any(
+            p.alive and p.static_id == process.static_id for p in self.processes
+        )
         if not taken and sum(p.alive for p in self.processes) < self.plan.members:
             self.start(process.static_id)
 
     def static_taken(self, process: Process) -> bool:
-        return any(
-            m.static_id == process.static_id and m.client is not process for m in process.group.members.values()
-        )
+        return any(m.static_id == process.static_id and m.client is not process for m in process.group.members.values())
 
     def expire_later(self, process: Process) -> None:
         """The coordinator misses the heartbeats of a process that is silent."""

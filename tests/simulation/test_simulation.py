@@ -11,18 +11,16 @@ from consumer.sim.crash_points import COURSES, EFFECTS, crash_points, run_point
 from consumer.sim.run import run_seed
 from consumer.sim.world import draw_plan
 
-SEEDS = range(1_000)
 
-
-@pytest.mark.parametrize("start", range(SEEDS.start, SEEDS.stop, 250))
+@pytest.mark.parametrize("start", range(0, 2_000, 200))
 def test_no_seed_fails(start: int) -> None:
-    failed = {seed: found for seed in range(start, start + 250) if (found := run_seed(seed).findings)}
+    failed = {seed: found for seed in range(start, start + 200) if (found := run_seed(seed).findings)}
     assert not failed
 
 
 def test_no_seed_fails_with_the_real_index() -> None:
     failed = {}
-    for seed in range(5_000, 5_060):
+    for seed in range(5_000, 5_050):
         outcome = run_seed(seed, plan=replace(draw_plan(seed), real_index=True))
         if outcome.findings:
             failed[seed] = outcome.findings
@@ -44,9 +42,7 @@ def test_no_crash_point_fails(course: str) -> None:
     assert reached == set(EFFECTS), "the fixed world must reach every effect"
 
 
-@pytest.mark.parametrize(
-    "name", ["fence", "wait", "orphans", "mending", "position", "token", "running", "ttl_margin"]
-)
+@pytest.mark.parametrize("name", ["fence", "wait", "orphans", "mending", "position", "token", "running", "ttl_margin"])
 def test_the_oracle_notices_when_a_mechanism_is_off(name: str) -> None:
     """Each is caught by itself; the seeds are those where it shows within a bounded search."""
     controls = without(name)
