@@ -1,0 +1,41 @@
+"""Settings for a run of its own, and traffic for it from a separate process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from consumer.demo.truth import Truth
+from tests.servers import ClickHouse, Kafka
+from tests.servers.cache import PROJECT
+
+
+@pytest.fixture
+def settings(kafka: Kafka, clickhouse: ClickHouse, topic: str) -> Iterator[dict[str, str]]:
+    """Names without the prefix; a database that does not exist yet, and a dead-letter topic that does not either."""
+    database = f"test_{uuid.uuid4().hex}"
+    yield {
+        "KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap,
+        "KAFKA__TOPIC": topic,
+        "KAFKA__DLQ_TOPIC": f"{topic}.dlq",
+        "KAFKA__GROUP_ID": f"group-{topic}",
+        "CLICKHOUSE__URL": clickhouse.url,
+        "CLICKHOUSE__DATABASE": database,
+        "BATCH__MAX_SECONDS": "0.5",
+    }
+    clickhouse.query(f"DROP DATABASE IF EXISTS {database} SYNC")
+    if kafka.partitions(f"{topic}.dlq"):
+        kafka.delete_topic(f"{topic}.dlq")
+
+
+def produce(settings: Mapping[str, str], folder: Path, events: int, *arguments: str) -> Truth:
+    truth_file = folder / "truth.jsonl"
+    command = [sys.executable, "-m", "consumer.demo.produce", "--bootstrap", settings["KAFKA__BOOTSTRAP_SERVERS"]]
+    command += ["--topic", settings["KAFKA__TOPIC"], "--events", str(events), "--truth", str(truth_file), *arguments]
+    subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, timeout=120)
+    return Truth.load(truth_file)
