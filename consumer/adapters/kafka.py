@@ -6,6 +6,7 @@ The loop thread polls and commits; effects look up through a client of their own
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,6 +51,8 @@ _RIGHTS = {
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
 }
+_NO_TLS = re.compile("certificate|wrong version|unknown protocol|record layer", re.IGNORECASE)
+"""Handshakes that fail for ever; one that broke off because the broker went away is none of them."""
 _LOGIN = {KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED}
 
 
@@ -113,7 +116,7 @@ def translate(error: KafkaError | KafkaException, what: str) -> ConsumerError:
         return Stop(f"{text}: check KAFKA__SASL_MECHANISM, KAFKA__SASL_USERNAME and KAFKA__SASL_PASSWORD")
     if code in _RIGHTS:
         return Stop(f"{text}: grant the rights that docs/operations.md lists")
-    if code == KafkaError._SSL:
+    if code == KafkaError._SSL and _NO_TLS.search(error.str()):
         return Stop(f"{text}: check KAFKA__SECURITY_PROTOCOL and KAFKA__SSL_CA_LOCATION")
     if code == KafkaError._FATAL or error.fatal():
         return Stop(f"{text}: the client can't go on; restart the process")
@@ -146,10 +149,22 @@ class Lookup:
     """
 
     def __init__(self, settings: KafkaSettings, *, has_ids: bool = True) -> None:
-        self._admin = AdminClient(client_config(settings), logger=librdkafka_logger())
+        config = {**client_config(settings), "error_cb": self._note}
+        self._admin = AdminClient(config, logger=librdkafka_logger())
+        self._hopeless: Stop | None = None
         self._topic, self._group_id = settings.topic, settings.group_id
         self._has_ids = has_ids
         self.cluster_id = ""
+
+    def _note(self, error: KafkaError) -> None:
+        """A refused login or certificate is told here only; the request itself just gets no answer."""
+        found = translate(error, "connect")
+        if isinstance(found, Stop):
+            self._hopeless = found
+
+    def _failed(self, error: KafkaException, what: str) -> ConsumerError:
+        self._admin.poll(0)
+        return self._hopeless or translate(error, what)
 
     def identify(self, timeout: float = REQUEST_SECONDS) -> str:
         """The topic's id as Kafka's own tools print it; cluster id and name where the broker has none.
@@ -166,7 +181,7 @@ class Lookup:
         except KafkaException as error:
             if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise Retryable(f"Kafka: there is no topic {self._topic!r}: create it", "unknown_topic") from None
-            raise translate(error, f"describe topic {self._topic!r}") from None
+            raise self._failed(error, f"describe topic {self._topic!r}") from None
         raw = found.get_most_significant_bits() & (2**64 - 1), found.get_least_significant_bits() & (2**64 - 1)
         if raw == (0, 0):
             return f"{self.cluster_id}:{self._topic}"
@@ -180,7 +195,7 @@ class Lookup:
             future = self._admin.list_consumer_group_offsets([wanted], request_timeout=timeout)[self._group_id]
             found = future.result().topic_partitions[0]
         except KafkaException as error:
-            raise translate(error, "read the committed offset") from None
+            raise self._failed(error, "read the committed offset") from None
         if found.error is not None:
             raise translate(found.error, "read the committed offset")
         # A negative offset means that the group has none; nothing may ever be computed with it.
@@ -198,7 +213,7 @@ class Lookup:
             try:
                 ends.append(future.result().offset)
             except KafkaException as error:
-                raise translate(error, "read the log's bounds") from None
+                raise self._failed(error, "read the log's bounds") from None
         return Log(topic_id, *ends)
 
 

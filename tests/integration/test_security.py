@@ -322,12 +322,14 @@ def test_run_encrypted_from_end_to_end(world: World) -> None:
     assert world.clickhouse.query("SELECT sum(inserted) FROM civitai.zkp2p_ingest_ledger FINAL").strip() == "500"
 
 
-def test_run_with_a_wrong_password_ends_and_says_so(world: World) -> None:
-    code, said = world.call("run", CLICKHOUSE__PASSWORD=WRONG)
+@pytest.mark.parametrize("setting", ["CLICKHOUSE__PASSWORD", "KAFKA__SASL_PASSWORD"])
+def test_run_with_a_wrong_password_ends_and_says_so(world: World, setting: str) -> None:
+    assert world.call("migrate")[0] == 0
+    code, said = world.call("run", **{setting: WRONG})
     assert code == 1, said
     errors = [line for line in said.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1, said
-    assert "CLICKHOUSE__PASSWORD" in errors[0]
+    assert setting in errors[0]
 
 
 def test_config_masks_what_is_secret(world: World) -> None:
