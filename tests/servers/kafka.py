@@ -219,6 +219,10 @@ class KafkaServer(Kafka, ProcessServer):
         self.bootstrap = f"127.0.0.1:{self.port}"
         self._proxy = Proxy(self._behind_port) if with_proxy else None
         self._client_properties = dict(client_properties or {})
+        # What the JVM unpacks and notes elsewhere would outlive a kill.
+        temporary = self.folder / "tmp"
+        temporary.mkdir()
+        contained = (f"-Djava.io.tmpdir={temporary}", "-XX:-UsePerfData")
         self._java = [
             "java",
             f"-Xmx{heap}",
