@@ -33,6 +33,9 @@ from consumer.settings import KafkaSettings, Settings, load
 
 BATCH_SECONDS = 1
 SEED = 20261123
+THINK_SECONDS = 2.0
+"""Mean time from an attempt to its end: quick buyers, so that a short demo sees how sessions end."""
+REPORT_DAYS = 1
 
 
 def run(seconds: float | None, rate: float, port: int) -> int:
@@ -50,7 +53,7 @@ def run(seconds: float | None, rate: float, port: int) -> int:
         metrics, health = Metrics(), Health(LOOP_DEADLINE_SECONDS)
         with HttpServer("127.0.0.1", port, metrics.registry, health) as http, _until_signal() as interrupted:
             watch = Watch(client, settings.clickhouse.database)
-            traffic = Traffic(SEED, start_ms=int(time.time() * 1000), rate=rate)
+            traffic = Traffic(SEED, start_ms=int(time.time() * 1000), rate=rate, think_seconds=THINK_SECONDS)
             producing = Producing(
                 address, settings.kafka.topic, traffic, seconds=seconds, watch=watch, interrupted=interrupted
             )
@@ -95,7 +98,7 @@ def _prove(client: Client, settings: Settings, truth: Truth, found: Progress) ->
     from consumer.operate import report
 
     letters = _letters(settings)
-    report.run(client, settings.clickhouse.database, None, days=7, format="table", output=None)
+    report.run(client, settings.clickhouse.database, None, days=REPORT_DAYS, format="table", output=None)
     proof = (
         f"proof: produced {truth.produced} = inserted {found.inserted} + duplicates {found.duplicates} + "
         f"rejected {letters} + ignored {found.ignored} + expired {found.expired}"
