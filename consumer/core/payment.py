@@ -23,7 +23,7 @@ import numpy as np
 from consumer.core import columns
 from consumer.core.batch import I64, Judged, Reject
 from consumer.core.contract import EVENT, VALUE_BYTES_MAX, ClosedPayment, Envelope, Payment
-from consumer.core.strict_json import too_many_brackets
+from consumer.core.strict_json import too_deep
 from consumer.core.verdict import settle, verdict
 
 _decode_closed = msgspec.json.Decoder(ClosedPayment).decode
@@ -135,8 +135,9 @@ def _look_again(value: bytes | None, kafka_ms: int, at: int, error: Exception) -
             if problem.startswith("Object contains unknown field"):
                 return _decode_checked(value), True
             if problem.endswith("`$.event`"):
+                foreign = _decode_envelope(value).event != EVENT
                 _check_skipped(value)
-                if _decode_envelope(value).event != EVENT:
+                if foreign:
                     return None, False
         except _DECODING_ERRORS:
             pass
@@ -144,17 +145,18 @@ def _look_again(value: bytes | None, kafka_ms: int, at: int, error: Exception) -
 
 
 def _decode_checked(value: bytes) -> Payment:
-    """Decode a payment that may have fields we don't know, unless those could be more than harmless."""
+    """Decode a payment that may have fields we don't know."""
+    payment = _decode_open(value)
     _check_skipped(value)
-    return _decode_open(value)
+    return payment
 
 
 def _check_skipped(value: bytes) -> None:
     """Check what msgspec doesn't in values it skips; it does check their grammar, escapes and surrogates."""
     if not value.isascii():
         value.decode()
-    if too_many_brackets(value):
-        raise msgspec.ValidationError("perhaps nested too deep")
+    if too_deep(value):
+        raise msgspec.ValidationError("nested too deep")
 
 
 def _settle(found: columns.Columns, timestamps_ms: Sequence[int], index: I64) -> dict[int, Reject]:

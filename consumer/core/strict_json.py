@@ -46,17 +46,18 @@ def parse(value: bytes) -> object:
         document = _parse_long_integers(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return _explain(value, error)
-    if too_many_brackets(value) and _depth(value) > DEPTH_MAX:
-        return _TOO_DEEP
-    return document
+    return _TOO_DEEP if too_deep(value) else document
 
 
-def too_many_brackets(value: bytes) -> bool:
-    """Whether `value` could be nested too deep, by a count that is cheap and never too low."""
-    count = value.count(b"{")
+def too_deep(value: bytes) -> bool:
+    """Whether JSON that is known to be well-formed is nested deeper than `DEPTH_MAX`."""
+    brackets = value.count(b"{")
     if value.find(b"[") >= 0:  # an event has none, and finding so is cheaper than counting (or than `in`)
-        count += value.count(b"[")
-    return count > DEPTH_MAX
+        brackets += value.count(b"[")
+    if brackets <= DEPTH_MAX:
+        return False
+    outside_strings = np.frombuffer(_STRING.sub(b"", value), np.uint8)
+    return int(np.cumsum(_STEP[outside_strings]).max()) > DEPTH_MAX
 
 
 def _parse_long_integers(value: bytes) -> object:
@@ -67,12 +68,6 @@ def _parse_long_integers(value: bytes) -> object:
         return json.loads(text, parse_int=lambda digits: int(digits[:_DIGITS_KEPT]))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return _explain(value, error)
-
-
-def _depth(value: bytes) -> int:
-    """How deep the brackets of well-formed JSON go, those inside strings not counted."""
-    marks = np.frombuffer(_STRING.sub(b"", value), np.uint8)
-    return int(np.cumsum(_STEP[marks]).max())
 
 
 def _explain(value: bytes, error: Exception) -> NotJson:
