@@ -229,6 +229,7 @@ class KafkaServer(Kafka, ProcessServer):
             "-Xms64m",
             "-XX:+UseSerialGC",
             "-Xshare:auto",
+            *contained,
             "-cp",
             f"{self._distribution}/libs/*",
         ]
