@@ -129,13 +129,12 @@ def _seconds(payments: list[Payment], kafka_ms: I64) -> tuple[I64, _Bools]:
     kafka_ms = np.minimum(kafka_ms, _KAFKA_MS_MAX)
     if written.null_count == 0:
         ms, sure = timestamps.parse_column(written)
-        # Equality with the later end is left to the exact judge: digits beyond the millisecond decide there.
-        sure &= (ms >= kafka_ms - AGE_MS_MAX) & (ms < kafka_ms + AHEAD_MS_MAX)
     else:
         own = np.asarray(written.is_valid())
         ms, sure = kafka_ms.copy(), np.ones(len(payments), np.bool_)
         ms[own], sure[own] = timestamps.parse_column(written.drop_null())
-        sure &= (ms >= kafka_ms - AGE_MS_MAX) & (ms < kafka_ms + AHEAD_MS_MAX)
+    # Equality with the later end is left to the exact judge: digits beyond the millisecond decide there.
+    sure &= (ms >= kafka_ms - AGE_MS_MAX) & (ms < kafka_ms + AHEAD_MS_MAX)
     seconds = ms // 1000
     sure &= (kafka_ms >= 0) & (seconds >= 0) & (seconds <= UINT32_MAX)
     return seconds, sure

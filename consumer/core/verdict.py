@@ -39,7 +39,6 @@ _USD_EXPECTED = f"a number 0..{USD_MAX:.2f} in whole cents"
 _SESSION_ID_EXPECTED = f"1..{SESSION_ID_LENGTH_MAX} characters, none of them a control character"
 _KINDS = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
 
-
 _Problem = tuple[str, str, str]
 """Code, path and message of a reject."""
 

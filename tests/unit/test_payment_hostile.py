@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from consumer.core import columns, strict_json, timestamps
+from consumer.core import columns, payment, strict_json, timestamps
 from consumer.core.batch import ROWS_SCHEMA
 from consumer.core.contract import EVENT_TYPES, PAYMENT_METHODS, VALUE_BYTES_MAX, ClosedPayment, Payment
 from consumer.core.payment import judge
@@ -283,3 +283,20 @@ def test_decimals_are_built_right_from_cents() -> None:
     assert [str(value) for value in columns._decimals(cents).to_pylist()] == [
         *("0.00", "0.01", "0.99", "1.00", "25.00", "99999999.99"),
     ]
+
+
+def test_new_fields_and_other_events_never_cost_an_exact_judgement(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Producers may add fields first, and share the topic: neither may make the consumer slow.
+
+    What to try before the exact judge is chosen by msgspec's messages; should they change, this fails.
+    """
+
+    def never(value: bytes | None, kafka_ms: int, index: int = 0) -> None:
+        raise AssertionError(value)
+
+    monkeypatch.setattr(payment, "verdict", never)
+    new_in_data = USUAL.replace(b'"eventType"', b'"new":{"a":["b"]},"eventType"')
+    foreign = USUAL.replace(b"zkp2p_payment", b"page_view")
+    values = [USUAL, with_more(b'["x"]'), new_in_data, foreign, USUAL, foreign, with_more('"é"'.encode()), foreign]
+    judged = judge_values(values)
+    assert (judged.index.tolist(), judged.ignored, judged.rejects) == ([0, 1, 2, 4, 6], 3, [])
