@@ -10,8 +10,11 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
-from consumer.sim.controls import Controls, without
+from consumer.sim.controls import CAUGHT, NAMES, Controls, without
 from consumer.sim.run import Outcome, run_seed
+
+CONTROL_SEEDS = 500
+"""Runs of at least so many seeds also show that the oracle notices each mechanism that is switched off."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,12 +23,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--start", type=int, default=0, metavar="S", help="the first of them")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="processes to use")
     parser.add_argument("--seed", type=int, metavar="K", help="replay this seed alone, with a trace")
-    parser.add_argument("--without", action="append", default=[], metavar="NAME", help="switch a mechanism off")
+    parser.add_argument("--without", action="append", default=[], choices=NAMES, help="switch a mechanism off")
     chosen = parser.parse_args(arguments)
     controls = without(*chosen.without)
     if chosen.seed is not None:
         return _replay(chosen.seed, controls)
-    return _run_many(range(chosen.start, chosen.start + chosen.seeds), controls, chosen.jobs)
+    failed = _run_many(range(chosen.start, chosen.start + chosen.seeds), controls, chosen.jobs)
+    missed = 0
+    if chosen.seeds >= CONTROL_SEEDS and not chosen.without:
+        missed = sum(not _caught(name, chosen.start, chosen.jobs) for name in CAUGHT)
+    return 1 if failed or missed else 0
 
 
 def _replay(seed: int, controls: Controls) -> int:
@@ -51,7 +58,15 @@ def _run_many(seeds: range, controls: Controls, jobs: int) -> int:
     for name, number in sorted(counts.items()):
         print(f"{number:>10,}  {name}")
     print(f"{len(seeds)} seeds, {failed} failures, {time.monotonic() - began:.0f} s")
-    return 1 if failed else 0
+    return failed
+
+
+def _caught(name: str, start: int, jobs: int) -> int:
+    """With this mechanism switched off the oracle must find something."""
+    seeds = range(start, start + CONTROL_SEEDS)
+    caught = sum(bool(outcome.findings) for outcome in outcomes(seeds, without(name), jobs))
+    print(f"control: without {name}, {caught} of {CONTROL_SEEDS} seeds fail", flush=True)
+    return caught
 
 
 def outcomes(seeds: range, controls: Controls, jobs: int) -> Iterator[Outcome]:

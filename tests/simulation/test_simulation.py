@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from consumer.sim.controls import without
+from consumer.sim.controls import CAUGHT, without
 from consumer.sim.crash_points import COURSES, EFFECTS, crash_points, run_point
 from consumer.sim.run import run_seed
 from consumer.sim.world import draw_plan
@@ -42,7 +42,7 @@ def test_no_crash_point_fails(course: str) -> None:
     assert reached == set(EFFECTS), "the fixed world must reach every effect"
 
 
-@pytest.mark.parametrize("name", ["fence", "wait", "orphans", "mending", "position", "token", "running", "ttl_margin"])
+@pytest.mark.parametrize("name", CAUGHT)
 def test_the_oracle_notices_when_a_mechanism_is_off(name: str) -> None:
     """Each is caught by itself; the seeds are those where it shows within a bounded search."""
     controls = without(name)
