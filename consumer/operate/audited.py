@@ -16,10 +16,10 @@ from consumer.settings import Settings
 def run(settings: Settings, *, days: int, repair: bool) -> int:
     """1 if anything is wrong (after the repair), else 0. Without brokers in the settings Kafka is left out."""
     database = settings.clickhouse.database
+    # Commits before the ledger: one that comes in between must not look as if it were ahead.
+    commits = read_commits(settings.kafka) if settings.kafka.bootstrap_servers else None
     with opened(settings.clickhouse) as client:
         verify(client, database)
-        # Commits before the ledger: one that comes in between must not look as if it were ahead.
-        commits = read_commits(settings.kafka) if settings.kafka.bootstrap_servers else None
 
         def look() -> AuditReport:
             return audit(

@@ -17,7 +17,7 @@ from consumer.adapters.kafka import client_config, translate
 from consumer.core.errors import ConsumerError
 from consumer.operate import sample as samples
 from consumer.operate.check import FAIL, OK, WARN, Finding
-from consumer.operate.kafka_log import KafkaLog
+from consumer.operate.kafka_log import KafkaLog, patiently
 from consumer.operate.kafka_topic import REQUEST_SECONDS, TopicView
 from consumer.settings import KafkaSettings, Settings
 
@@ -127,11 +127,16 @@ def _group(log: KafkaLog, kafka: KafkaSettings) -> Iterator[Finding]:
 
 def describe_group(admin: AdminClient, name: str) -> ConsumerGroupDescription | None:
     """None where the broker knows no such group, or none that has ever had a member."""
-    try:
-        future = admin.describe_consumer_groups(
+
+    def ask() -> ConsumerGroupDescription:
+        asked = admin.describe_consumer_groups(
             [name], include_authorized_operations=True, request_timeout=REQUEST_SECONDS
-        )[name]
-        found: ConsumerGroupDescription = future.result()
+        )
+        described: ConsumerGroupDescription = asked[name].result()
+        return described
+
+    try:
+        found = patiently(ask)
     except KafkaException as error:
         if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
             return None

@@ -25,6 +25,11 @@ SILENCE_SECONDS = 20.0
 BLOCK_RECORDS_MAX = 10_000
 
 _SPEC: Any = OffsetSpec  # its makers have no types
+_MOVING = {
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+}
 T = TypeVar("T")
 Bounds = tuple[int, int]
 """The log's first offset and the one after its last."""
@@ -80,18 +85,35 @@ class KafkaLog(AbstractContextManager["KafkaLog"]):
         return sorted(found.partitions)
 
     def _metadata(self, topic: str) -> Any:
+        return self._asked(lambda: self._consumer.list_topics(topic, timeout=REQUEST_SECONDS), f"look at topic {topic}")
+
+    def committed(self, topic: str, partitions: Iterable[int]) -> dict[int, tuple[int, str | None]]:
+        """Offset and metadata that the group has committed, without the partitions of which it has none.
+
+        Not asked through the admin client: that one crashes the process when the coordinator is moving
+        (librdkafka 2.16: its answer is handled as a consumer's, and there is none).
+        """
+        places = [TopicPartition(topic, partition) for partition in partitions]
+        what = "read what the group has committed"
+        found = self._asked(lambda: patiently(lambda: self._consumer.committed(places, timeout=REQUEST_SECONDS)), what)
+        for place in found:
+            if place.error is not None:
+                raise self.failure(place.error, what)
+        return {place.partition: (place.offset, place.metadata) for place in found if place.offset >= 0}
+
+    def _asked(self, question: Callable[[], T], what: str) -> T:
         """In a thread, because librdkafka's blocking calls can't be interrupted and say why only at their end."""
-        future: Future[Any] = Future()
+        future: Future[T] = Future()
 
         def ask() -> None:
             try:
-                future.set_result(self._consumer.list_topics(topic, timeout=REQUEST_SECONDS))
+                future.set_result(question())
             except KafkaException as error:
                 future.set_exception(error)
 
         self._asking = True
-        threading.Thread(target=ask, name="metadata", daemon=True).start()
-        found = self.answer(future, f"look at topic {topic}")
+        threading.Thread(target=ask, name="kafka-log", daemon=True).start()
+        found = self.answer(future, what)
         self._asking = False
         return found
 
@@ -154,14 +176,7 @@ class KafkaLog(AbstractContextManager["KafkaLog"]):
             end, block = low, min(2 * block, BLOCK_RECORDS_MAX)
 
     def answer(self, future: Future[T], what: str) -> T:
-        """What the broker answers; its refusals come out as our errors."""
-        try:
-            return self.wait(future, what)
-        except KafkaException as error:
-            raise self.failure(error, what) from None
-
-    def wait(self, future: Future[T], what: str) -> T:
-        """As `answer`, with the broker's refusals as they are. Ends early when waiting is vain already."""
+        """What the broker answers; its refusals come out as our errors. Ends early when waiting is vain already."""
         begun = time.monotonic()
         while not future.done():
             self.admin.poll(0.01)
@@ -170,7 +185,10 @@ class KafkaLog(AbstractContextManager["KafkaLog"]):
             vain = isinstance(translate(self._trouble, what), Stop)
             if vain or (self._down and time.monotonic() - begun > DOWN_SECONDS):
                 raise self.failure(self._trouble, what)
-        return future.result()
+        try:
+            return future.result()
+        except KafkaException as error:
+            raise self.failure(error, what) from None
 
     def failure(self, error: KafkaError | KafkaException, what: str) -> ConsumerError:
         """An error of librdkafka as one line that names the brokers; what it muttered before says more."""
@@ -189,3 +207,15 @@ class KafkaLog(AbstractContextManager["KafkaLog"]):
             self._down = True  # why was said before
         elif self._trouble is None or isinstance(translate(error, ""), Stop):
             self._trouble = error  # the first says most; a refusal outweighs it
+
+
+def patiently(question: Callable[[], T]) -> T:
+    """Asks again while the group's coordinator is moving or just starting, for as long as a request may take."""
+    deadline = time.monotonic() + REQUEST_SECONDS
+    while True:
+        try:
+            return question()
+        except KafkaException as error:
+            if error.args[0].code() not in _MOVING or time.monotonic() > deadline:
+                raise
+        time.sleep(0.2)

@@ -33,12 +33,17 @@ def opened(
         options["database"] = None
     try:
         client = connect(settings, **options)
-        try:
-            yield client
-        except ClickHouseError as error:
-            raise translate(error, "query", settings) from error
-        finally:
-            client.close()
     except Retryable as error:
-        remedy = "check ZKP2P_CLICKHOUSE__URL, the network, and that the server is up"
-        raise Retryable(f"{error}: {remedy}", error.cause) from error
+        raise _with_remedy(error) from error
+    try:
+        yield client
+    except ClickHouseError as error:
+        found = translate(error, "query", settings)
+        raise _with_remedy(found) if isinstance(found, Retryable) else found from error
+    finally:
+        client.close()
+
+
+def _with_remedy(error: Retryable) -> Retryable:
+    remedy = "check ZKP2P_CLICKHOUSE__URL, the network, and that the server is up"
+    return Retryable(f"{error}: {remedy}", error.cause)
