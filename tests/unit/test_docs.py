@@ -59,4 +59,4 @@ def test_every_setting_is_documented(variable: str, documentation: str) -> None:
 
 @pytest.mark.parametrize("metric", metrics())
 def test_every_metric_is_documented(metric: str, documentation: str) -> None:
-    assert re.search(rf"\b{metric}", documentation)
+    assert re.search(rf"`(?:zkp2p_consumer_)?{metric.removeprefix('zkp2p_consumer_')}", documentation)
