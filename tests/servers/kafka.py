@@ -13,7 +13,6 @@ from typing import Any, Self
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     Message,
@@ -119,11 +118,19 @@ class Kafka(Server):
 
     def committed(self, group: str, topic: str) -> dict[int, tuple[int, str | None]]:
         """Partition: (offset, metadata) the group has committed; partitions without a commit are left out."""
-        asked = [TopicPartition(topic, p) for p in self.partitions(topic)]
-        wanted = [ConsumerGroupTopicPartitions(group, asked)]
-        # By the admin client, which finds another coordinator by itself while the group's is still loading.
-        found = self.admin.list_consumer_group_offsets(wanted, request_timeout=30)[group].result()
-        return {c.partition: (c.offset, c.metadata) for c in found.topic_partitions if c.offset >= 0}
+        # By a consumer: the admin client aborts the process when the coordinator is another one, as it may be at first.
+        consumer = Consumer({**self.client_config, "group.id": group, "enable.auto.commit": False, "log_level": 0})
+        found: list[TopicPartition] = []
+
+        def answered() -> bool:
+            found[:] = consumer.committed([TopicPartition(topic, p) for p in self.partitions(topic)], timeout=30)
+            return True
+
+        try:
+            _until(f"the committed offsets of {group} can be read", answered)
+        finally:
+            consumer.close()
+        return {c.partition: (c.offset, c.metadata) for c in found if c.offset >= 0}
 
     def read(self, topic: str, timeout_seconds: float = 30.0) -> list[Message]:
         """Every record the topic holds now, each partition in order."""
