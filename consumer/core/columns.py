@@ -37,8 +37,6 @@ _EVENT_TYPES = pa.array(EVENT_TYPES, pa.string())
 _METHODS = pa.array(PAYMENT_METHODS, pa.string())
 _NOISE_SURELY_FINE = 0.97 * USD_NOISE
 """Doubles near 100 million are 1.5e-8 apart; beyond this bound the exact judge decides."""
-_KAFKA_MS_MAX = 1 << 60
-"""Far past any event; clipping there keeps the window's arithmetic from overflowing."""
 
 
 @dataclass(slots=True)
@@ -126,14 +124,14 @@ def _cents(data: list[PaymentData]) -> tuple[I64, _Bools]:
 def _seconds(payments: list[Payment], kafka_ms: I64) -> tuple[I64, _Bools]:
     """Event times in whole seconds, and where they are sure to be in the window and in DateTime's range."""
     written = pa.array([payment.timestamp for payment in payments], pa.string())
-    kafka_ms = np.minimum(kafka_ms, _KAFKA_MS_MAX)
     if written.null_count == 0:
         ms, sure = timestamps.parse_column(written)
     else:
         own = np.asarray(written.is_valid())
         ms, sure = kafka_ms.copy(), np.ones(len(payments), np.bool_)
         ms[own], sure[own] = timestamps.parse_column(written.drop_null())
-    # Equality with the later end is left to the exact judge: digits beyond the millisecond decide there.
+    # Equality with the later end is left to the exact judge: digits beyond the millisecond decide there. So is a
+    # Kafka timestamp so late that its window wraps around: nothing is before an end that has become negative.
     sure &= (ms >= kafka_ms - AGE_MS_MAX) & (ms < kafka_ms + AHEAD_MS_MAX)
     seconds = ms // 1000
     sure &= (kafka_ms >= 0) & (seconds >= 0) & (seconds <= UINT32_MAX)

@@ -409,6 +409,7 @@ def window() -> Iterator[Case]:
         ("no leap day in 2100", "2100-02-28T12:00:00", "2100-02-29T12:00:00Z"),
         ("no leap day in 2027", "2027-02-28T12:00:00", "2027-02-29T12:00:00Z"),
         ("a Kafka record without a timestamp", -1, "2026-11-23T17:00:00Z"),
+        ("a Kafka record without a timestamp, an event of 1970", -1, "1970-01-01T00:00:00Z"),
         ("a Kafka record from long ago", 0, "2026-11-23T17:00:00Z"),
         ("a Kafka record of the far future", (1 << 63) - 1, "2026-11-23T17:00:00Z"),
     ):

@@ -13,9 +13,10 @@ import pyarrow as pa
 import pytest
 
 from consumer.core import columns, payment, strict_json, timestamps
-from consumer.core.batch import ROWS_SCHEMA
+from consumer.core.batch import ROWS_SCHEMA, Reject
 from consumer.core.contract import EVENT_TYPES, PAYMENT_METHODS, VALUE_BYTES_MAX, ClosedPayment, Payment
 from consumer.core.payment import judge
+from consumer.core.verdict import verdict
 from tests.unit import payment_reference
 from tests.unit.payments import KAFKA_MS, USUAL, judge_values, verdicts
 
@@ -28,9 +29,9 @@ def with_more(fragment: bytes) -> bytes:
 
 def only(value: bytes | None) -> tuple[object, ...]:
     """Its verdict between good neighbours, which stay good."""
-    before, verdict, after = verdicts(judge_values([USUAL, value, USUAL]), 3)
+    before, judged, after = verdicts(judge_values([USUAL, value, USUAL]), 3)
     assert before[0] == after[0] == "payment"
-    return verdict
+    return judged
 
 
 # Each is up to 1 MiB of something that a careless parser takes quadratic time, memory or stack for. The time limit of
@@ -77,8 +78,8 @@ def test_a_mebibyte_of(kind: str) -> None:
     make, expected = HUGE[kind]
     value = make(MIB - 700)
     assert MIB // 4 < len(value) <= VALUE_BYTES_MAX
-    verdict = only(value)
-    assert expected in verdict, (verdict[:1], expected)
+    judged = only(value)
+    assert expected in judged, (judged[:1], expected)
 
 
 def test_size_is_judged_before_anything_else() -> None:
@@ -108,7 +109,7 @@ def test_a_deep_stack_changes_no_verdict() -> None:
     def at_depth(levels: int) -> list[object]:
         if levels:
             return at_depth(levels - 1)
-        return [verdict[0] for verdict in verdicts(judge_values(values), len(values))]
+        return [judged[0] for judged in verdicts(judge_values(values), len(values))]
 
     assert at_depth(0) == expected
     assert at_depth(sys.getrecursionlimit() // 2) == expected
@@ -145,14 +146,14 @@ def test_every_single_byte_and_every_single_bit() -> None:
     ]
     expected = [payment_reference.judge(value, KAFKA_MS) for value in values]
     assert verdicts(judge_values(values), len(values)) == expected
-    assert {verdict[1] for verdict in expected if verdict[0] == "reject"} > {"not_json", "missing_field", "wrong_type"}
+    assert {each[1] for each in expected if each[0] == "reject"} > {"not_json", "missing_field", "wrong_type"}
 
 
 def test_every_prefix_and_every_suffix() -> None:
     values = [USUAL[:at] for at in range(len(USUAL))] + [USUAL[at:] for at in range(1, len(USUAL) + 1)]
     expected = [payment_reference.judge(value, KAFKA_MS) for value in values]
     assert verdicts(judge_values(values), len(values)) == expected
-    assert {verdict[:2] for verdict in expected} == {
+    assert {each[:2] for each in expected} == {
         ("reject", "not_json"),
         ("reject", "empty"),
     }
@@ -300,3 +301,16 @@ def test_new_fields_and_other_events_never_cost_an_exact_judgement(monkeypatch: 
     values = [USUAL, with_more(b'["x"]'), new_in_data, foreign, USUAL, foreign, with_more('"é"'.encode()), foreign]
     judged = judge_values(values)
     assert (judged.index.tolist(), judged.ignored, judged.rejects) == ([0, 1, 2, 4, 6], 3, [])
+
+
+def test_after_a_run_of_rejects_good_records_are_cheap_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def counted(value: bytes | None, kafka_ms: int, index: int = 0) -> Payment | Reject | None:
+        asked.append(index)
+        return verdict(value, kafka_ms, index)
+
+    monkeypatch.setattr(payment, "verdict", counted)
+    judged = judge_values([USUAL, *[b"x"] * 20, *[USUAL] * 50, *[b"x"] * 20])
+    assert judged.index.tolist() == [0, *range(21, 71)]
+    assert asked == [*range(1, 22), *range(71, 91)], "one good record too many is asked about, to end the run"
