@@ -7,11 +7,15 @@ What a command needs is imported inside it: `--help` and `config` load neither K
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Literal
 
 import typer
@@ -251,7 +255,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = _run(given)
+        with _interrupts() as interrupted:
+            code = _run(given, interrupted)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read our output has enough; the interpreter's own last flush must not complain either.
@@ -260,7 +265,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _run(given: Sequence[str]) -> int:
+@contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Set by Ctrl-C, which goes on as a KeyboardInterrupt: in the midst of librdkafka's calls that becomes any error."""
+    interrupted = threading.Event()
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        interrupted.set()
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _run(given: Sequence[str], interrupted: threading.Event) -> int:
     try:
         command = typer.main.get_command(app)
         return int(command.main(_options_first(given), prog_name=PROGRAM, standalone_mode=False) or 0)
@@ -272,6 +297,8 @@ def _run(given: Sequence[str]) -> int:
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - a bug must end in one line too
         expected = isinstance(error, ConsumerError)
+        if interrupted.is_set() and not expected:
+            return INTERRUPTED
         if "--debug" in given:
             traceback.print_exc()
         console.complain(str(error) if expected else _unexpected(error))
