@@ -19,12 +19,15 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from consumer import resources
+from consumer.adapters.clickhouse import one_line
 from consumer.core.errors import Stop, UsageError
 from consumer.operate import predecessor
 
 TRIES = 5
 BUSY_CODES = (517, 473, 159, 999)
 """CANNOT_ASSIGN_ALTER, DEADLOCK_AVOIDED, TIMEOUT_EXCEEDED, KEEPER_EXCEPTION: another one is altering the same table."""
+BEATEN_CODES = (57, 60)
+"""TABLE_ALREADY_EXISTS, UNKNOWN_TABLE: of a renaming, that another migration has done it meanwhile."""
 
 _NAME = re.compile(r"(\d{4})_(\w+?)(\.cluster)?\.sql")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -206,14 +209,22 @@ def _run(client: Client, migration: Migration) -> None:
         try:
             client.command(migration.statement, settings=settings)
         except DatabaseError as error:
-            text = str(error)
-            if attempt < TRIES and any(
-                f"code {code}" in text.lower() or f"Code: {code}" in text for code in BUSY_CODES
-            ):
-                time.sleep(0.5 * attempt)
-                continue
-            raise Stop(f"sql/{migration.name} was refused: {_first_line(text)}") from error
-        return
+            code = _code(error)
+            if code is None:
+                raise  # no answer of the server's: an outage
+            if not migration.checksum and code in BEATEN_CODES:
+                return
+            if attempt == TRIES or code not in BUSY_CODES:
+                name = f"sql/{migration.name}" if migration.checksum else migration.name
+                raise Stop(f"{name} was refused: {one_line(str(error), 600)}") from error
+            time.sleep(0.5 * attempt)
+        else:
+            return
+
+
+def _code(error: DatabaseError) -> int | None:
+    found = re.search(r"\bCode: (\d+)", str(error))
+    return int(found[1]) if found else None
 
 
 def _record(client: Client, database: str, migrations: Sequence[Migration]) -> None:
@@ -222,7 +233,3 @@ def _record(client: Client, database: str, migrations: Sequence[Migration]) -> N
             f"INSERT INTO {database}.{RECORD} (version, name, checksum) "
             f"VALUES ({m.version}, '{m.name}', '{m.checksum}')"
         )
-
-
-def _first_line(text: str) -> str:
-    return " ".join(text.split())[:500]

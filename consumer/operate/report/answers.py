@@ -37,7 +37,13 @@ def answer(client: Client, database: str, question: str, days: int) -> Answer:
     everywhere = "_all" if _sharded(client, database) else ""
     sql = fill(sql.replace("{all}", everywhere).replace("{days}", str(days)), database)
     result = client.query(sql)
-    return Answer(question, title, days, list(result.column_names), [tuple(row) for row in result.result_rows])
+    columns = list(result.column_names) or _columns(client, sql)
+    return Answer(question, title, days, columns, [tuple(row) for row in result.result_rows])
+
+
+def _columns(client: Client, sql: str) -> list[str]:
+    """An answer without rows comes without names."""
+    return [str(row[0]) for row in client.query(f"DESCRIBE TABLE ({sql})").result_rows]
 
 
 def _sharded(client: Client, database: str) -> bool:
