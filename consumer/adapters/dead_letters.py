@@ -79,6 +79,7 @@ class DeadLetters:
                     "acks": "all",
                     "linger.ms": 5,
                     "compression.type": "lz4",
+                    "batch.size": ROOM_BYTES,  # the topic's limit is held against a batch, not against a record
                     "delivery.timeout.ms": int(DELIVERY_SECONDS * 1000),
                     "message.max.bytes": 1_000_000_000,  # how large one may be is the topic's to say
                     "queue.buffering.max.kbytes": 131_072,
