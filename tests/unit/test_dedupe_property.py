@@ -152,18 +152,21 @@ class Partitions(RuleBasedStateMachine):
             self.index.landed(partition, hashed(batch.kept), days_of(batch.kept))
             del self.on_the_way[partition]
 
-    @rule(partition=st.integers(0, PARTITIONS - 1), part=st.integers(0, 12), elsewhere=BATCHES)
-    def revoked(self, partition: int, part: int, elsewhere: list[Event]) -> None:
-        """Its batch lands in part or not at all, and another owner lands something before it comes back."""
+    @rule(partition=st.integers(0, PARTITIONS - 1), part=st.integers(0, 12), more=BATCHES, back=st.booleans())
+    def revoked(self, partition: int, part: int, more: list[Event], back: bool) -> None:
+        """Its batch lands in part or not at all, and answers it asked for still come. Another owner lands the batch
+        and something more, and at times the partition comes back and is read again from before."""
         batch = self.on_the_way.pop(partition, None)
         if batch and batch.kept:
             self.write(partition, batch.kept[:part])
-        late = batch.asked if batch else []
         self.index.forget(partition)
-        for scope, day in late:
+        for scope, day in batch.asked if batch else []:
             self.index.hydrate(scope, day, hashed(self.table.of_scope(scope, day)))
-        drop = self.table.decide(partition, elsewhere)
-        self.write(partition, [event for event, dropped in zip(elsewhere, drop, strict=True) if not dropped])
+        events = (batch.events if batch else []) + more
+        drop = self.table.decide(partition, events)
+        self.write(partition, [event for event, dropped in zip(events, drop, strict=True) if not dropped])
+        if back:
+            self.whole_batch(partition, events)
 
     @precondition(lambda self: self.table.topic < 3)
     @rule()
