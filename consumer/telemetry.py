@@ -48,6 +48,7 @@ class Telemetry:
         self._said: dict[tuple[str, str], float] = {}
         self._behind_since: dict[int, float] = {}
         self._clock_ahead = 0.0
+        self._hits = self._evictions = 0
 
     def rebalanced(self) -> None:
         self.metrics.rebalances_total.inc()
@@ -145,6 +146,9 @@ class Telemetry:
         metrics.inflight_batches.set(sum(o.partition.inflight is not None for o in everything))
         metrics.dedup_keys.set(index.keys)
         metrics.dedup_bytes.set(index.bytes)
+        metrics.dedup_hits_total.inc(index.hits - self._hits)
+        metrics.dedup_evictions_total.inc(index.evictions - self._evictions)
+        self._hits, self._evictions = index.hits, index.evictions
         if self._summary.due():
             records = sum(lag for lag, _ in lags)
             oldest = max((seconds for _, seconds in lags), default=0.0)

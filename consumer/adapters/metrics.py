@@ -182,6 +182,10 @@ class Metrics:
         self.inflight_batches = self._gauge("inflight_batches", "Batches closed and not yet committed.")
         self.dedup_keys = self._gauge("dedup_keys", "Keys in the duplicate index.")
         self.dedup_bytes = self._gauge("dedup_bytes", "Memory of the duplicate index.")
+        self.dedup_hits_total = self._counter("dedup_hits_total", "Duplicates that the index found.")
+        self.dedup_evictions_total = self._counter(
+            "dedup_evictions_total", "Days that left the duplicate index to make room; read again when needed."
+        )
 
         self._describe("build_info", "info", ("version", "librdkafka", "clickhouse"), "Versions, constant 1.")
         self.build_info = Info(PREFIX + "build", "Versions, constant 1.", registry=self.registry)
