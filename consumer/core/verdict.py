@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 from consumer.core import strict_json, timestamps
 from consumer.core.batch import Reject
@@ -26,22 +26,16 @@ from consumer.core.contract import (
     Payment,
     PaymentData,
 )
+from consumer.core.problems import ABSENT, INFINITY, Problem, kind, quote, wrong, wrong_type
 
-_ABSENT: Final = object()
-_QUOTE_LENGTH_MAX = 40
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f]")
 _NOISE = Decimal(repr(USD_NOISE))
 _SURELY_FINE, _SURELY_WRONG = 0.97 * USD_NOISE, 1.03 * USD_NOISE
 """Doubles near 100 million are 1.5e-8 apart: between these two bounds only decimals can tell."""
-_INFINITY = float("inf")
 _EVENT_TYPE_EXPECTED = "one of " + ", ".join(EVENT_TYPES)
 _METHOD_EXPECTED = "one of " + ", ".join(PAYMENT_METHODS)
 _USD_EXPECTED = f"a number 0..{USD_MAX:.2f} in whole cents"
 _SESSION_ID_EXPECTED = f"1..{SESSION_ID_LENGTH_MAX} characters, none of them a control character"
-_KINDS = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
-
-_Problem = tuple[str, str, str]
-"""Code, path and message of a reject."""
 
 
 def verdict(value: bytes | None, kafka_ms: int, index: int = 0) -> Payment | Reject | None:
@@ -53,7 +47,7 @@ def verdict(value: bytes | None, kafka_ms: int, index: int = 0) -> Payment | Rej
     document = _document(value)
     if isinstance(document, tuple):
         return Reject(index, *document)
-    event = document.get("event", _ABSENT)
+    event = document.get("event", ABSENT)
     if type(event) is str and event != EVENT:
         return None
     problem = _check(document, event, kafka_ms)
@@ -78,7 +72,7 @@ def settle(payment: Payment, kafka_ms: int, index: int, seconds: int | None = No
     return Reject(index, *problem) if problem else (cents, seconds)
 
 
-def _document(value: bytes | None) -> dict[str, Any] | _Problem:
+def _document(value: bytes | None) -> dict[str, Any] | Problem:
     if value is None:
         return "empty", "", "value is null (a tombstone), expected a JSON object"
     if len(value) > VALUE_BYTES_MAX:
@@ -90,27 +84,27 @@ def _document(value: bytes | None) -> dict[str, Any] | _Problem:
         return document
     if type(document) is strict_json.NotJson:
         return "not_json", "", f"value {document}"
-    return "not_an_object", "", f"value is {_kind(document)}, expected a JSON object"
+    return "not_an_object", "", f"value is {kind(document)}, expected a JSON object"
 
 
-def _check(document: dict[str, Any], event: object, kafka_ms: int) -> _Problem | None:
+def _check(document: dict[str, Any], event: object, kafka_ms: int) -> Problem | None:
     if event != EVENT:
-        return _wrong_type("event", event, f'the string "{EVENT}" or the name of another event')
-    problem = _check_integer("userId", document.get("userId", _ABSENT), 1)
+        return wrong_type("event", event, f'the string "{EVENT}" or the name of another event')
+    problem = _check_integer("userId", document.get("userId", ABSENT), 1)
     if problem:
         return problem
     seconds = _seconds(document.get("timestamp"), kafka_ms)
     if isinstance(seconds, tuple):
         return seconds
-    data = document.get("data", _ABSENT)
+    data = document.get("data", ABSENT)
     if type(data) is not dict:
-        return _wrong_type("data", data, "an object with the fields of the payment")
+        return wrong_type("data", data, "an object with the fields of the payment")
     return (
-        _check_choice("data.eventType", data.get("eventType", _ABSENT), EVENT_TYPES, _EVENT_TYPE_EXPECTED)
-        or _check_choice("data.paymentMethod", data.get("paymentMethod", _ABSENT), PAYMENT_METHODS, _METHOD_EXPECTED)
-        or _check_usd(data.get("usdAmount", _ABSENT))
-        or _check_integer("data.buzzAmount", data.get("buzzAmount", _ABSENT), 0)
-        or _check_session_id(data.get("sessionId", _ABSENT))
+        _check_choice("data.eventType", data.get("eventType", ABSENT), EVENT_TYPES, _EVENT_TYPE_EXPECTED)
+        or _check_choice("data.paymentMethod", data.get("paymentMethod", ABSENT), PAYMENT_METHODS, _METHOD_EXPECTED)
+        or _check_usd(data.get("usdAmount", ABSENT))
+        or _check_integer("data.buzzAmount", data.get("buzzAmount", ABSENT), 0)
+        or _check_session_id(data.get("sessionId", ABSENT))
         or _check_error_message(data.get("errorMessage"))
     )
 
@@ -133,34 +127,34 @@ def _payment(document: dict[str, Any]) -> Payment:
     )
 
 
-def _check_integer(path: str, value: object, lowest: int) -> _Problem | None:
+def _check_integer(path: str, value: object, lowest: int) -> Problem | None:
     if type(value) is int and lowest <= value <= UINT32_MAX:
         return None
     expected = f"an integer {lowest}..{UINT32_MAX}, written without fraction or exponent"
     if type(value) is int:
-        return _wrong("out_of_range", path, value, expected)
-    return _wrong_type(path, value, expected)
+        return wrong("out_of_range", path, value, expected)
+    return wrong_type(path, value, expected)
 
 
-def _check_choice(path: str, value: object, choices: tuple[str, ...], expected: str) -> _Problem | None:
+def _check_choice(path: str, value: object, choices: tuple[str, ...], expected: str) -> Problem | None:
     if value in choices:
         return None
     if type(value) is str:
-        return _wrong("not_in_enum", path, value, expected)
-    return _wrong_type(path, value, expected)
+        return wrong("not_in_enum", path, value, expected)
+    return wrong_type(path, value, expected)
 
 
-def _check_usd(value: object) -> _Problem | None:
+def _check_usd(value: object) -> Problem | None:
     if type(value) is not float and type(value) is not int:
-        return _wrong_type("data.usdAmount", value, _USD_EXPECTED)
+        return wrong_type("data.usdAmount", value, _USD_EXPECTED)
     try:
         cents = _cents(float(value))
     except OverflowError:  # an integer of more than 308 digits
-        cents = _cents(_INFINITY if value > 0 else -_INFINITY)
+        cents = _cents(INFINITY if value > 0 else -INFINITY)
     return cents if isinstance(cents, tuple) else None
 
 
-def _cents(usd: float) -> int | _Problem:
+def _cents(usd: float) -> int | Problem:
     """Whole cents of an amount.
 
     Judged is the shortest decimal that stands for the same double, as nearly every producer's JSON library
@@ -173,13 +167,13 @@ def _cents(usd: float) -> int | _Problem:
             return cents
         if noise < _SURELY_WRONG and abs(Decimal(repr(usd)) - Decimal(cents).scaleb(-2)) < _NOISE:
             return cents
-    return _wrong("out_of_range", "data.usdAmount", usd, _USD_EXPECTED)
+    return wrong("out_of_range", "data.usdAmount", usd, _USD_EXPECTED)
 
 
-def _check_session_id(value: object) -> _Problem | None:
+def _check_session_id(value: object) -> Problem | None:
     path = "data.sessionId"
     if type(value) is not str:
-        return _wrong_type(path, value, f"a string of {_SESSION_ID_EXPECTED}")
+        return wrong_type(path, value, f"a string of {_SESSION_ID_EXPECTED}")
     if not 1 <= len(value) <= SESSION_ID_LENGTH_MAX:
         return "out_of_range", path, f"{path} has {len(value)} characters, expected {_SESSION_ID_EXPECTED}"
     control = _CONTROL.search(value)
@@ -189,13 +183,13 @@ def _check_session_id(value: object) -> _Problem | None:
     return "out_of_range", path, f"{path} has {found}, expected {_SESSION_ID_EXPECTED}"
 
 
-def _check_error_message(value: object) -> _Problem | None:
+def _check_error_message(value: object) -> Problem | None:
     if value is None or type(value) is str:
         return None
-    return _wrong_type("data.errorMessage", value, "a string, null or nothing")
+    return wrong_type("data.errorMessage", value, "a string, null or nothing")
 
 
-def _seconds(timestamp: object, kafka_ms: int) -> int | _Problem:
+def _seconds(timestamp: object, kafka_ms: int) -> int | Problem:
     """Second of an event: its own timestamp's, or the Kafka record's where it leaves its time to that."""
     if type(timestamp) is str:
         seconds = timestamps.parse(timestamp)
@@ -204,7 +198,7 @@ def _seconds(timestamp: object, kafka_ms: int) -> int | _Problem:
         problem = _misplaced(timestamp, seconds, kafka_ms)
         return _bad_timestamp(problem, timestamp) if problem else seconds
     if timestamp is not None:
-        return _wrong_type("timestamp", timestamp, "an RFC 3339 string, null or nothing")
+        return wrong_type("timestamp", timestamp, "an RFC 3339 string, null or nothing")
     if kafka_ms < 0:
         return _bad_timestamp("is missing, and the Kafka record has none either")
     if kafka_ms // 1000 > UINT32_MAX:
@@ -231,33 +225,6 @@ def _misplaced(timestamp: str, seconds: int, kafka_ms: int) -> str | None:
     return None
 
 
-def _bad_timestamp(problem: str, value: str | None = None) -> _Problem:
-    shown = "" if value is None else f" {_quote(value)}"
+def _bad_timestamp(problem: str, value: str | None = None) -> Problem:
+    shown = "" if value is None else f" {quote(value)}"
     return "bad_timestamp", "timestamp", f"timestamp{shown} {problem}"
-
-
-def _wrong(code: str, path: str, value: object, expected: str) -> _Problem:
-    return code, path, f"{path} is {_quote(value)}, expected {expected}"
-
-
-def _wrong_type(path: str, value: object, expected: str) -> _Problem:
-    """A field that is missing or of another type."""
-    if value is _ABSENT:
-        return "missing_field", path, f"{path} is missing, expected {expected}"
-    return "wrong_type", path, f"{path} is {_kind(value)}, expected {expected}"
-
-
-def _kind(value: object) -> str:
-    return _KINDS.get(type(value)) or f"the number {_quote(value)}"
-
-
-def _quote(value: object) -> str:
-    """A short scalar for a message: printable ASCII, cut."""
-    if type(value) is str:
-        cut = value[:_QUOTE_LENGTH_MAX]
-        text = cut if cut.isascii() and cut.isprintable() else ascii(cut)[1:-1][:_QUOTE_LENGTH_MAX]
-        return f'"{text}"' if cut == value else f'"{text}..."'
-    if value in (_INFINITY, -_INFINITY):
-        return "too large for a double"
-    text = str(value)
-    return text if len(text) <= _QUOTE_LENGTH_MAX else f"{text[:_QUOTE_LENGTH_MAX]}..."
