@@ -14,7 +14,6 @@ from typing import Any
 import structlog
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -143,16 +142,23 @@ class Fetched:
 
 
 class Lookup:
-    """What the admin client tells of topic and group. Its calls block, each with a time-out.
+    """What we ask about topic and group, by clients of our own. The calls block, each with a time-out.
 
-    The consumer's own look-ups would do, but they take turns with its polls, and a busy loop leaves them none.
+    The polling consumer's look-ups would do, but they take turns with its polls, and a busy loop leaves them none.
+    Committed offsets are read by a consumer that never subscribes: the admin client's way to the coordinator
+    (ListConsumerGroupOffsets) never answers again after a connection was reset at the wrong moment, and may abort the
+    process by a failed assertion (seen with librdkafka 2.16). Its calls take turns, so they wait less long.
     """
 
     def __init__(self, settings: KafkaSettings, *, has_ids: bool = True) -> None:
         config = {**client_config(settings), "error_cb": self._note}
         self._admin = AdminClient(config, logger=librdkafka_logger())
         self._hopeless: Stop | None = None
-        self._topic, self._group_id = settings.topic, settings.group_id
+        self._reader = Consumer(
+            {**client_config(settings), "group.id": settings.group_id, "enable.auto.commit": False},
+            logger=librdkafka_logger(),
+        )
+        self._topic = settings.topic
         self._has_ids = has_ids
         self.cluster_id = ""
 
@@ -188,12 +194,10 @@ class Lookup:
         data = raw[0].to_bytes(8, "big") + raw[1].to_bytes(8, "big")
         return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
-    def committed(self, partition: int, timeout: float = REQUEST_SECONDS) -> Committed:
+    def committed(self, partition: int, timeout: float = REQUEST_SECONDS / 2) -> Committed:
         """The group's committed offset, also when we are not (yet) a member."""
-        wanted = ConsumerGroupTopicPartitions(self._group_id, [TopicPartition(self._topic, partition)])
         try:
-            future = self._admin.list_consumer_group_offsets([wanted], request_timeout=timeout)[self._group_id]
-            found = future.result().topic_partitions[0]
+            found = self._reader.committed([TopicPartition(self._topic, partition)], timeout=timeout)[0]
         except KafkaException as error:
             raise self._failed(error, "read the committed offset") from None
         if found.error is not None:
