@@ -10,6 +10,7 @@ import argparse
 import signal
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--per-second", type=float, required=True)
     parser.add_argument("--events", type=int, default=0, help="stop after so many; 0: not before SIGTERM")
+    parser.add_argument("--broken", type=float, default=MIX.broken, help="share of records that are rejected")
     parser.add_argument("--truth", type=Path, required=True)
     asked = parser.parse_args()
     stopping: list[int] = []
@@ -47,7 +49,7 @@ def main() -> int:
         if error is not None:
             failed.append(error.str())
 
-    traffic = Traffic(asked.seed, start_ms=start_ms(), rate=TIMESTAMPS_A_SECOND, mix=MIX)
+    traffic = Traffic(asked.seed, start_ms=start_ms(), rate=TIMESTAMPS_A_SECOND, mix=replace(MIX, broken=asked.broken))
     due = time.monotonic()
     for record in traffic.records(asked.events or None):
         producer.produce(asked.topic, record.value, record.key, timestamp=record.timestamp_ms, on_delivery=landed)

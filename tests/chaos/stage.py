@@ -18,12 +18,22 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaExcep
 
 from tests.chaos.member import Member, until
 from tests.servers import ClickHouseServer, KafkaServer, Proxy
+from tests.servers.cache import CACHE
 from tests.servers.process import _LEASH, _SPAWNER
 
 TOPIC, GROUP, DATABASE = "zkp2p-events", "zkp2p-clickhouse", "civitai"
 PARTITIONS = 4
 SESSION_MS = 6000
 BATCH = {"MAX_ROWS": "400", "MAX_SECONDS": "0.7"}
+
+
+def _log_folder() -> Path:
+    """For the members' logs and the truth; those of the last runs are kept."""
+    home = CACHE / "chaos"
+    home.mkdir(parents=True, exist_ok=True)
+    for old in sorted(home.iterdir(), key=lambda folder: folder.stat().st_mtime)[:-8]:
+        shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=home))
 
 
 class Stage:
@@ -38,7 +48,7 @@ class Stage:
         """By member: its way to ClickHouse."""
         self.ghosts: list[tuple[Member, subprocess.Popen[bytes]]] = []
         """Processes whose place another has taken while they stood still."""
-        self.folder = Path(tempfile.mkdtemp(prefix="zkp2p-chaos-"))
+        self.folder = _log_folder()
         self._producer: subprocess.Popen[bytes] | None = None
         self._stack = ExitStack()
 
@@ -56,8 +66,6 @@ class Stage:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
-        if error is None:
-            shutil.rmtree(self.folder, ignore_errors=True)
 
     # Members
 
@@ -101,10 +109,11 @@ class Stage:
     def truth_file(self) -> Path:
         return self.folder / "truth.jsonl"
 
-    def start_traffic(self, *, seed: int, per_second: float, events: int = 0) -> None:
+    def start_traffic(self, *, seed: int, per_second: float, events: int = 0, broken: float | None = None) -> None:
         command = [sys.executable, "-m", "tests.chaos.produce", "--bootstrap", self.kafka.bootstrap, "--topic", TOPIC]
         command += ["--seed", str(seed), "--per-second", str(per_second), "--events", str(events)]
         command += ["--truth", str(self.truth_file)]
+        command += [] if broken is None else ["--broken", str(broken)]
         leash = [sys.executable, "-S", "-c", _LEASH, str(os.getpid())]
         self._producer = _SPAWNER.submit(
             subprocess.Popen, [*leash, *command], stdin=subprocess.DEVNULL, start_new_session=True

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from itertools import pairwise
 
-from consumer.demo.truth import Day, Row, Truth, digest
+from consumer.demo.truth import Day, Letter, Row, Truth, digest
 from consumer.operate.letters import read_letter
 from tests.chaos.stage import DATABASE, TOPIC, Stage
 
 Findings = list[str]
 
 
-def verify(stage: Stage) -> tuple[Findings, Truth]:
-    """Everything that differs; to be called when all is caught up."""
+def verify(stage: Stage, letters: Sequence[Letter] = ()) -> tuple[Findings, Truth]:
+    """Everything that differs; to be called when all is caught up. `letters` were produced beside the traffic."""
     truth = Truth.load(stage.truth_file)
+    truth.produced += len(letters)
+    truth.letters += letters
+    truth.rejected_by_code.update(letter.code for letter in letters)
     return [
         *_table(stage, truth),
         *_summary(stage, truth),
