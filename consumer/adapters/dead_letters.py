@@ -23,113 +23,132 @@ log = structlog.get_logger("dead_letters")
 ROOM_BYTES = 64 * 1024
 """What headers may add to a record that the source topic just took."""
 DELIVERY_SECONDS = 30.0
+_VERSION = __version__.encode()
 _MISSING = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
 
 
-def headers_of(letter: DeadLetter, topic: str, partition: int) -> list[tuple[str, str | bytes | None]]:
+OURS = (
+    "zkp2p.error.code",
+    "zkp2p.error.message",
+    "zkp2p.source.topic",
+    "zkp2p.source.partition",
+    "zkp2p.source.offset",
+    "zkp2p.source.timestamp",
+    "zkp2p.consumer.version",
+)
+"""The headers of a dead letter."""
+
+Headers = list[tuple[str, str | bytes | None]]
+
+
+def headers_of(letter: DeadLetter, topic: bytes, partition: bytes) -> Headers:
     """The record's own headers, then ours. A letter that failed before keeps one set of ours, the newest."""
-    ours = {
-        "zkp2p.error.code": letter.code,
-        "zkp2p.error.message": letter.message,
-        "zkp2p.source.topic": topic,
-        "zkp2p.source.partition": str(partition),
-        "zkp2p.source.offset": str(letter.offset),
-        "zkp2p.source.timestamp": str(letter.timestamp_ms),
-        "zkp2p.consumer.version": __version__,
-    }
-    kept = [(name, value) for name, value in letter.headers if name not in ours]
-    return [*kept, *((name, value.encode()) for name, value in ours.items())]
+    ours: Headers = [
+        ("zkp2p.error.code", letter.code.encode()),
+        ("zkp2p.error.message", letter.message.encode()),
+        ("zkp2p.source.topic", topic),
+        ("zkp2p.source.partition", partition),
+        ("zkp2p.source.offset", b"%d" % letter.offset),
+        ("zkp2p.source.timestamp", b"%d" % letter.timestamp_ms),
+        ("zkp2p.consumer.version", _VERSION),
+    ]
+    if not letter.headers:
+        return ours
+    return [header for header in letter.headers if header[0] not in OURS] + ours
 
 
 class DeadLetters:
-    """An idempotent producer for the dead-letter topic. `send` may be called from several threads."""
+    """An idempotent producer for the dead-letter topic. `send` may be called from several threads and serves one at a
+    time: so "nothing is left in the producer" means that this call's letters are acknowledged, and no acknowledgement
+    of a single letter has to pass through Python."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._source, self._topic = settings.topic, settings.dlq_topic
         self._config = client_config(settings)
         self._lock = threading.Lock()
         self._producer: Producer | None = None
+        self._refused: KafkaError | None = None
         self._topic_is_there = False
 
     def send(self, partition: int, letters: Sequence[DeadLetter]) -> None:
         """Returns once the broker has acknowledged every letter; Retryable when it has not."""
-        if not self._topic_is_there:
-            # Asked before the client is: to one it doesn't know, it holds on for half a minute.
-            self.create()
-            self._topic_is_there = True
-        producer = self._get()
-        delivery = _Delivery(len(letters))
-        for letter in letters:
-            self._produce(producer, partition, letter, delivery)
-        deadline = time.monotonic() + DELIVERY_SECONDS + 5
-        while delivery.waiting and time.monotonic() < deadline:
-            producer.poll(0.05)
-        self._judge(delivery)
+        with self._lock:
+            if not self._topic_is_there:
+                # Asked before the client is: to one it doesn't know, it holds on for half a minute.
+                self.create()
+                self._topic_is_there = True
+            producer = self._get()
+            self._refused = None
+            topic, number = self._source.encode(), str(partition).encode()
+            for letter in letters:
+                self._produce(producer, letter, headers_of(letter, topic, number))
+            left = producer.flush(DELIVERY_SECONDS + 5)
+            if self._refused is not None:
+                raise self._failed(self._refused)
+            if left:
+                self._discard()
+                raise Retryable("Kafka: dead letters: no acknowledgement", "timeout")
 
     def close(self) -> None:
         if self._producer is not None:
             self._producer.flush(1.0)
 
     def _get(self) -> Producer:
-        with self._lock:
-            if self._producer is None:
-                config: dict[str, Any] = {
-                    **self._config,
-                    "enable.idempotence": True,
-                    "acks": "all",
-                    "linger.ms": 5,
-                    "compression.type": "lz4",
-                    "batch.size": ROOM_BYTES,  # the topic's limit is held against a batch, not against a record
-                    "delivery.timeout.ms": int(DELIVERY_SECONDS * 1000),
-                    "message.max.bytes": 1_000_000_000,  # how large one may be is the topic's to say
-                    "queue.buffering.max.kbytes": 131_072,
-                }
-                self._producer = Producer(config, logger=librdkafka_logger())
-            return self._producer
+        if self._producer is None:
+            config: dict[str, Any] = {
+                **self._config,
+                "enable.idempotence": True,
+                "acks": "all",
+                "linger.ms": 5,
+                "compression.type": "lz4",
+                "batch.size": ROOM_BYTES,  # the topic's limit is held against a batch, not against a record
+                "delivery.timeout.ms": int(DELIVERY_SECONDS * 1000),
+                "delivery.report.only.error": True,
+                "message.max.bytes": 1_000_000_000,  # how large one may be is the topic's to say
+                "queue.buffering.max.kbytes": 131_072,
+            }
+            self._producer = Producer(config, logger=librdkafka_logger())
+        return self._producer
 
-    def _produce(self, producer: Producer, partition: int, letter: DeadLetter, delivery: _Delivery) -> None:
-        headers = headers_of(letter, self._source, partition)
+    def _produce(self, producer: Producer, letter: DeadLetter, headers: Headers) -> None:
         deadline = time.monotonic() + DELIVERY_SECONDS
         while True:
             try:
-                producer.produce(
-                    self._topic, value=letter.value, key=letter.key, headers=headers, on_delivery=delivery.reported
-                )
+                producer.produce(self._topic, letter.value, letter.key, headers=headers, on_delivery=self._on_refusal)
                 return
             except BufferError:  # the client's queue is full: let it drain
                 if time.monotonic() > deadline:
+                    self._discard()
                     raise Retryable("Kafka: dead letters: the producer's queue stays full", "queue_full") from None
                 producer.poll(0.1)
             except KafkaException as error:
                 raise self._failed(error.args[0]) from None
 
-    def _judge(self, delivery: _Delivery) -> None:
-        if delivery.error is None and not delivery.waiting:
-            return
-        if delivery.error is None:
-            raise Retryable("Kafka: dead letters: no acknowledgement", "timeout")
-        code = delivery.error.code()
+    def _on_refusal(self, error: KafkaError | None, _message: Message) -> None:
+        self._refused = self._refused or error
+
+    def _failed(self, error: KafkaError) -> ConsumerError:
+        """What to make of it; before the next letter the topic is looked for again, by another producer: one that
+        doesn't know the topic goes on saying so for minutes, and an idempotent one that lost its place is no good."""
+        self._discard()
+        code = error.code()
         if code == KafkaError.MSG_SIZE_TOO_LARGE:
-            raise Stop(
+            return Stop(
                 f"the dead-letter topic {self._topic!r} refuses a record for its size: set its max.message.bytes to"
                 f" that of {self._source!r} plus {ROOM_BYTES}"
             )
-        raise self._failed(delivery.error)
-
-    def _failed(self, error: KafkaError) -> ConsumerError:
-        """What to make of it; before the next letter the topic is looked for again."""
-        self._topic_is_there = False
-        code = error.code()
-        if code in _MISSING or code == KafkaError._FATAL or error.fatal():
-            with self._lock:
-                # One that doesn't know the topic goes on saying so for minutes after it was made, and an idempotent
-                # one that lost its place needs a successor.
-                self._producer = None
         if code in _MISSING:
             return Retryable(f"Kafka: there was no topic {self._topic!r}", "unknown_topic")
         if code == KafkaError._FATAL or error.fatal():
             return Retryable(f"Kafka: dead letters: {error.str()}", "producer_fatal")
         return translate(error, f"dead letters to {self._topic!r}")
+
+    def _discard(self) -> None:
+        """Forget the producer and what is still in it: the whole call will be repeated."""
+        self._topic_is_there = False
+        if self._producer is not None:
+            self._producer.purge()
+            self._producer = None
 
     def create(self) -> None:
         """Make the topic if it is missing: as many partitions as the source, room for the headers.
@@ -160,17 +179,3 @@ def _max_message_bytes(admin: AdminClient, topic: str) -> int:
     resource = ConfigResource(ResourceType.TOPIC, topic)
     found = admin.describe_configs([resource], request_timeout=10)[resource].result()
     return int(found["max.message.bytes"].value or 1_048_588)
-
-
-class _Delivery:
-    """Counts the acknowledgements of one call; the reports come from whichever thread polls the producer."""
-
-    def __init__(self, count: int) -> None:
-        self._lock = threading.Lock()
-        self.waiting = count
-        self.error: KafkaError | None = None
-
-    def reported(self, error: KafkaError | None, _message: Message) -> None:
-        with self._lock:
-            self.waiting -= 1
-            self.error = self.error or error

@@ -6,8 +6,9 @@ Shapes: every array of one value has one element per valid payment, in offset or
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -36,10 +37,10 @@ constants of an insert. `timestamp` is seconds since 1970 (DateTime). The two di
 the whole enum in the order of its ClickHouse values, so code + 1 is the Enum8 value."""
 
 
-class Reject(NamedTuple):
+class Reject(msgspec.Struct, frozen=True, gc=False):
     """Why one record is no payment: the contract's code, the field's path and a message for its producer.
 
-    A tuple because it is made in half the time of a frozen dataclass, and a topic may be full of them.
+    A struct because it is made in a fraction of a frozen dataclass's time, and a topic may be full of them.
     """
 
     index: int
@@ -72,8 +73,7 @@ Rows = Any
 """A `pa.RecordBatch` or, in the simulation, anything with `take(indices)` and `num_rows`."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetter(msgspec.Struct, frozen=True, gc=False):
     """A rejected record: its own bytes untouched, where it came from and why it was refused."""
 
     key: bytes | None
