@@ -194,7 +194,9 @@ def _newest(found: Iterable[Pass], partition: int, topic_id: str | None, group: 
 
 
 def offsets(first: int, last: int) -> str:
-    """>>> offsets(3, 3), offsets(3, 5)
+    """A range, both ends included, in words.
+
+    >>> offsets(3, 3), offsets(3, 5)
     ('offset 3', 'offsets 3-5')
     """
     return f"offset {first}" if first == last else f"offsets {first}-{last}"

@@ -220,7 +220,9 @@ def _legend_on_top(ax: Axes, columns: int) -> None:
 
 
 def short(value: float) -> str:
-    """>>> short(950), short(1500), short(2_000_000)
+    """Three digits of a number.
+
+    >>> short(950), short(1500), short(2_000_000)
     ('950', '1.5k', '2M')
     """
     for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
