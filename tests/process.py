@@ -25,9 +25,7 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
     return {**inherited, "PYTHONPATH": str(PROJECT), **{f"ZKP2P_{name}": value for name, value in settings.items()}}
 
 
-def run_command(
-    *arguments: str, settings: Mapping[str, str], timeout: float = 60
-) -> subprocess.CompletedProcess[str]:
+def run_command(*arguments: str, settings: Mapping[str, str], timeout: float = 60) -> subprocess.CompletedProcess[str]:
     """One command from start to end."""
     return subprocess.run(
         [*COMMAND, *arguments],

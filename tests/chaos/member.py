@@ -158,7 +158,7 @@ class Member:
         return {match[1]: float(match[2]) for match in found if match}
 
     def partitions(self) -> list[int]:
-        """What it owns and has found its position in."""
+        """What it is assigned."""
         numbers = (re.search(r'^lease_seconds\{.*partition="(\d+)"', name) for name in self.metrics())
         return sorted(int(number[1]) for number in numbers if number)
 

@@ -34,7 +34,9 @@ def stage(open_stage: OpenStage) -> Iterator[Stage]:
         assert not findings
 
 
-def recoveries(member: Member, life: int) -> Counter[str]:
+def recoveries(member: Member) -> Counter[str]:
+    """Of its last process, by kind."""
+    life = member.lives
     return Counter(
         line.fields["kind"] for line in member.said() if line.life == life and line.event == "partition ready"
     )
@@ -45,14 +47,15 @@ def stop_and_start(member: Member) -> None:
     member.terminate()
     assert member.wait(30) == 0
     member.start()
-    until(f"{member.name} has its share again", lambda: member.partitions() == partitions, 60)
+    until(f"{member.name} has its share again", lambda: recoveries(member).total() == len(partitions), 60)
+    assert member.partitions() == partitions
 
 
 def test_a_restart_after_a_clean_stop_waits_for_nothing(stage: Stage) -> None:
     member = stage.members[0]
     count = len(member.partitions())
     stop_and_start(member)
-    assert recoveries(member, member.lives) == {"clean": count}
+    assert recoveries(member) == {"clean": count}
 
 
 def test_a_rolling_restart_moves_nothing(stage: Stage) -> None:
@@ -62,7 +65,7 @@ def test_a_rolling_restart_moves_nothing(stage: Stage) -> None:
     stage.wait_until_landing(range(PARTITIONS), 60)
     moves: Counter[int] = Counter()
     for member in stage.members:
-        assert recoveries(member, member.lives).keys() == {"clean"}
+        assert recoveries(member).keys() == {"clean"}
         moves.update(
             line.fields["partition"]
             for line in member.said()
@@ -80,4 +83,4 @@ def test_a_kill_and_a_restart_with_the_tokens_forgotten_in_between(stage: Stage)
     stage.empty_deduplication_windows()
     member.start()
     stage.wait_until_landing(partitions, 90)
-    assert recoveries(member, member.lives)["orphans"] >= 1
+    assert recoveries(member)["orphans"] >= 1

@@ -51,7 +51,7 @@ class Bin:
             self.letters,
             key=letter.key,
             value=letter.value,
-            headers=headers_of(letter, fields.get("source", self.topic), source_partition),
+            headers=headers_of(letter, fields.get("source", self.topic).encode(), b"%d" % source_partition),
             timestamp=fields["at_ms"],
             partition=fields.get("partition", 0),
         )

@@ -50,7 +50,8 @@ def test_the_oracle_notices_when_a_mechanism_is_off(name: str) -> None:
 
 
 def test_a_seed_is_a_world() -> None:
-    first, again = [], []
+    first: list[str] = []
+    again: list[str] = []
     assert run_seed(7, print_trace=first.append).counts == run_seed(7, print_trace=again.append).counts
     assert first
     assert first == again
