@@ -29,6 +29,7 @@ NEEDED = {
     "zkp2p_ingest_ledger": ("SELECT", "INSERT"),
     "zkp2p_daily_summary_state": ("SELECT", "INSERT"),
     "zkp2p_schema_migrations": ("SELECT",),
+    "system.processes": ("SELECT",),  # is a write of the former owner still running?
 }
 
 
@@ -98,14 +99,15 @@ def _rights(client: Client, settings: Settings) -> Iterator[Finding]:
     database = settings.clickhouse.database
     missing = []
     for table, rights in NEEDED.items():
+        name = table if "." in table else f"{database}.{table}"
         for right in rights:
             try:
-                granted = client.query(f"CHECK GRANT {right} ON {database}.{table}").result_rows[0][0]
+                granted = client.query(f"CHECK GRANT {right} ON {name}").result_rows[0][0]
             except ClickHouseError as error:
                 yield Finding(WARN, "grants", f"the server can't say: {one_line(str(error))}")
                 return
             if not granted:
-                missing.append(f"{right} ON {database}.{table}")
+                missing.append(f"{right} ON {name}")
     if missing:
         user = settings.clickhouse.username
         yield Finding(FAIL, "grants", f"{user} lacks: GRANT {', '.join(missing)} TO {user}")
