@@ -13,12 +13,13 @@ from tests.chaos.stage import DATABASE, TOPIC, Stage
 Findings = list[str]
 
 
-def verify(stage: Stage, letters: Sequence[Letter] = ()) -> tuple[Findings, Truth]:
-    """Everything that differs; to be called when all is caught up. `letters` were produced beside the traffic."""
+def verify(stage: Stage, rejects: Sequence[Letter] = (), gone: int = 0) -> tuple[Findings, Truth]:
+    """Everything that differs; to be called when all is caught up. `rejects` were produced beside the traffic, and
+    the dead letters of the first `gone` of them were deleted."""
     truth = Truth.load(stage.truth_file)
-    truth.produced += len(letters)
-    truth.letters += letters
-    truth.rejected_by_code.update(letter.code for letter in letters)
+    truth.produced += len(rejects)
+    truth.letters += rejects[gone:]
+    truth.rejected_by_code.update(letter.code for letter in rejects)
     return [
         *_table(stage, truth),
         *_summary(stage, truth),
