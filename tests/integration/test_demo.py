@@ -37,13 +37,14 @@ def test_it_ends_by_itself_with_a_proof_that_adds_up() -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_ends_it_with_the_proof_too(tmp_path: Path) -> None:
-    started = subprocess.Popen(
-        [*COMMAND, "demo", "--rate", "500"],
-        env=environment({}),
-        stdout=subprocess.PIPE,
-        stderr=(tmp_path / "stderr").open("wb"),
-        text=True,
-    )
+    with (tmp_path / "stderr").open("wb") as stderr:
+        started = subprocess.Popen(
+            [*COMMAND, "demo", "--rate", "500"],
+            env=environment({}),
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
     try:
         deadline = time.monotonic() + 120
         while "landed" not in (tmp_path / "stderr").read_text() and time.monotonic() < deadline:
