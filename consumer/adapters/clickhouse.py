@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import http.client
 import logging
 import re
 from typing import Any
 from urllib.parse import urlsplit
 
 import clickhouse_connect
+import pyarrow as pa
+import urllib3
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from consumer.adapters.whole_answers import insist_on_whole_answers
 from consumer.core.errors import ConsumerError, LeaseOver, Retryable, Stop
 from consumer.settings import ClickHouseSettings
 
@@ -18,6 +22,8 @@ logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)  # what it wa
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 60.0
+TROUBLE = (ClickHouseError, OSError, urllib3.exceptions.HTTPError, http.client.HTTPException, pa.ArrowException)
+"""All that a request may raise. The driver passes on what its libraries say of an answer that breaks off."""
 LEASE_OVER = "zkp2p: lease over"
 """The message of our own `throwIf`: a write that reached the server after its deadline."""
 
@@ -88,7 +94,7 @@ def connect(settings: ClickHouseSettings, /, *, database: str | None = "as setti
             path = urlsplit(settings.url).path or "/"
             return clickhouse_connect.get_client(interface="chdb", path=path, database=name or "default", **options)
         return _connect_http(settings, name, options)
-    except (ClickHouseError, OSError) as error:
+    except TROUBLE as error:
         raise translate(error, "connect", settings) from None
     except ImportError:
         raise Stop("the embedded engine is not installed: pip install 'zkp2p-consumer[embedded]'") from None
@@ -115,6 +121,7 @@ def _connect_http(settings: ClickHouseSettings, database: str | None, options: d
         dedicated_pool=not secure,
         **options,
     )
+    insist_on_whole_answers(client.http)  # type: ignore[attr-defined]
     client.http_retries = 0  # type: ignore[attr-defined]  # whether to try again is decided where the outcome is understood
     return client
 

@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from consumer.adapters import lineage
-from consumer.adapters.clickhouse import LEASE_OVER, connect, translate
+from consumer.adapters.clickhouse import LEASE_OVER, TROUBLE, connect, translate
 from consumer.adapters.rows import INPUT_STRUCTURE, RECORD_COLUMNS, arrow_stream, one_batch
 from consumer.adapters.sql import quoted
 from consumer.core.batch import SECONDS_A_DAY, Keys, LedgerRow
@@ -68,7 +67,7 @@ class Store:
         """Raises Stop, naming the remedy, when the tables are not what this version needs."""
         try:
             migrations.verify(self._reader, self._db)
-        except (ClickHouseError, OSError) as error:
+        except TROUBLE as error:
             raise translate(error, "look at the schema", self._settings) from None
 
     def server_time(self) -> float:
@@ -80,14 +79,14 @@ class Store:
     def _ask(self, what: str, sql: str, client: Client | None = None) -> Sequence[Sequence[Any]]:
         try:
             return (client or self._reader).query(sql).result_rows
-        except (ClickHouseError, OSError) as error:
+        except TROUBLE as error:
             raise translate(error, what, self._settings) from None
 
     def _write(self, what: str, partition: int, sql: str) -> None:
         settings = {} if self.embedded else {**_WRITE_SETTINGS, "query_id": self._query_id(partition, what)}
         try:
             self._writer.command(sql, settings=settings)
-        except (ClickHouseError, OSError) as error:
+        except TROUBLE as error:
             raise translate(error, what, self._settings) from None
 
     def _query_id(self, partition: int, what: str) -> str:
@@ -122,7 +121,7 @@ class Store:
     def landed(self, partition: int) -> Landed:
         try:
             return lineage.landed(self._reader, self._db, partition)
-        except (ClickHouseError, OSError) as error:
+        except TROUBLE as error:
             raise translate(error, "look for what landed", self._settings) from None
 
     def mend(self, partition: int, mend: Mend) -> int:
@@ -157,7 +156,7 @@ class Store:
             with self._reader.query_arrow_stream(sql, use_strings=True) as blocks:
                 for block in blocks:
                     _sort_in(block, by_day)
-        except (ClickHouseError, OSError) as error:
+        except TROUBLE as error:
             raise translate(error, "hydrate the duplicate index", self._settings) from None
         empty = np.empty((0, 2), np.uint64)
         return [(scope, day, np.concatenate(keys) if keys else empty) for day, keys in by_day.items()]
@@ -182,7 +181,7 @@ class Store:
                 compression=encoding,
                 settings={**settings, **_WRITE_SETTINGS, "query_id": self._query_id(partition, "insert")},
             )
-        except (ClickHouseError, OSError) as error:
+        except TROUBLE as error:
             raise translate(error, "insert", self._settings) from None
 
     def _insert_embedded(self, partition: int, insert: Insert, settings: dict[str, Any]) -> None:
