@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 from tests.chaos.member import Member
@@ -20,6 +21,10 @@ from tests.chaos.stage import PARTITIONS, Stage
 from tests.servers.process import ProcessServer
 
 Say = Callable[[str], None]
+
+
+FATAL = "the client can't go on; restart the process"
+"""Last words of a process whose Kafka client has given up; whoever supervises it starts another."""
 
 
 class Driver:
@@ -78,6 +83,10 @@ class Driver:
         if member.name in self._expected:
             if code != self._expected.pop(member.name):
                 self.findings.append(f"{member.name} ended with {code} when asked to stop: {member.tail()}")
+        elif code == 1 and FATAL in member.tail():
+            # A static member that was thrown out may be refused by a commit of its own that was still on its way.
+            self.note("fatal client error", f"{member.name} ended as it should, and is started again")
+            self.later(0.5, partial(self.start, member))
         elif not struck:
             self.findings.append(f"{member.name} ended by itself with {code}: {member.tail()}")
         self._down.add(member.name)
