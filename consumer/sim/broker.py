@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from consumer.core.errors import Fenced
+from consumer.core.errors import Stop
 from consumer.core.lease import read_note
 from consumer.core.position import Committed, Log
 from consumer.sim.records import CONTROL, Record
 
-METADATA_CHARACTERS_MAX = 4096
+METADATA_CHARACTERS_MAX = 4095
+"""Kafka's `offset.metadata.max.bytes` is 4096, and 4096 characters are refused (seen)."""
 
 
 @dataclass(slots=True)
@@ -90,7 +91,7 @@ class Broker:
 
     def store_offset(self, group: str, partition: int, offset: int, metadata: str | None) -> None:
         if metadata is not None and len(metadata) > METADATA_CHARACTERS_MAX:
-            raise Fenced("metadata too large")
+            raise Stop("metadata too large")
         self.groups.setdefault(group, GroupOffsets()).offsets[partition] = offset, metadata
 
     def lag(self, group: str) -> int:
