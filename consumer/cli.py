@@ -258,11 +258,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _interrupts() as interrupted:
             code = _run(given, interrupted)
         sys.stdout.flush()
+        if arguments is None:
+            _leave_threads(code)
     except BrokenPipeError:
         # Whoever read our output has enough; the interpreter's own last flush must not complain either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return code
+
+
+def _leave_threads(code: int) -> None:
+    """Ends the process at once where a thread still waits in a client for a server that does not answer: it would hold
+    up the interpreter's end, or wake up in the midst of it."""
+    if threading.active_count() > 1:
+        sys.stderr.flush()
+        os._exit(code)
 
 
 @contextmanager
@@ -296,9 +306,9 @@ def _run(given: Sequence[str], interrupted: threading.Event) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - a bug must end in one line too
+        if interrupted.is_set():
+            return INTERRUPTED  # whatever failed, failed because of it
         expected = isinstance(error, ConsumerError)
-        if interrupted.is_set() and not expected:
-            return INTERRUPTED
         if "--debug" in given:
             traceback.print_exc()
         console.complain(str(error) if expected else _unexpected(error))
