@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 from confluent_kafka import (
+    OFFSET_BEGINNING,
     Consumer,
     IsolationLevel,
     KafkaError,
@@ -283,9 +284,17 @@ class Group:
 
     def seek(self, partition: int, offset: int) -> None:
         """Records come from `offset` on. Raises Retryable while the assignment is still being made."""
+        place = TopicPartition(self.topic, partition, offset)
         try:
-            self._consumer.seek(TopicPartition(self.topic, partition, offset))
-            self._consumer.resume([TopicPartition(self.topic, partition)])
+            try:
+                self._consumer.seek(place)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError._STATE:
+                    raise
+                # It stopped at an offset that the log doesn't have, and out of that only a new assignment leads.
+                self._consumer.incremental_unassign([place])
+                self._consumer.incremental_assign([place])
+            self._consumer.resume([place])
         except KafkaException as error:
             raise Retryable(f"Kafka: seek: {error.args[0].str()}", "seek") from None
 
@@ -297,9 +306,9 @@ class Group:
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         if partitions:
-            # Paused until recovery knows where to go on. From offset 0 and not from the committed one, because a
-            # partition that has none would end in an error, out of which no seek leads.
-            consumer.incremental_assign([TopicPartition(p.topic, p.partition, 0) for p in partitions])
+            # Paused until recovery knows where to go on. From the log's start and not from the committed offset,
+            # because a partition that has none would end in an error.
+            consumer.incremental_assign([TopicPartition(p.topic, p.partition, OFFSET_BEGINNING) for p in partitions])
             consumer.pause(partitions)
         self._on_assign([p.partition for p in partitions])
 

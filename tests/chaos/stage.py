@@ -15,6 +15,7 @@ from typing import Self
 
 import orjson
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from tests.chaos.member import Member, until
 from tests.servers import ClickHouseServer, KafkaServer, Proxy
@@ -125,6 +126,11 @@ class Stage:
         self._producer.terminate()
         assert self._producer.wait(150) == 0, "the producer failed"
 
+    def finish_traffic(self) -> None:
+        """Returns when so many events as were asked for are acknowledged and the truth is written."""
+        assert self._producer is not None
+        assert self._producer.wait(150) == 0, "the producer failed"
+
     # Looking
 
     def rows(self, sql: str) -> list[list[object]]:
@@ -189,8 +195,8 @@ class Stage:
 
         def done() -> bool:
             try:
-                answer = self.kafka.admin.alter_consumer_group_offsets([wanted])[GROUP].result(10)
-            except KafkaException:
+                answer = self._fresh_admin().alter_consumer_group_offsets([wanted])[GROUP].result(10)
+            except (KafkaException, TimeoutError):
                 return False
             return all(place.error is None for place in answer.topic_partitions)
 
@@ -201,12 +207,18 @@ class Stage:
 
         def done() -> bool:
             try:
-                self.kafka.admin.delete_consumer_groups([GROUP])[GROUP].result(10)
+                self._fresh_admin().delete_consumer_groups([GROUP])[GROUP].result(10)
+            except TimeoutError:
+                return False
             except KafkaException as error:
                 return bool(error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND)
             return True
 
         until("the group can be deleted", done, self.session_ms / 1000 + 30, 0.3)
+
+    def _fresh_admin(self) -> AdminClient:
+        """librdkafka's admin client may never hear from a coordinator again once the broker was killed under it."""
+        return AdminClient({**self.kafka.client_config, "log_level": 0})
 
     def _end(self) -> None:
         if self._producer is not None and self._producer.poll() is None:
