@@ -50,6 +50,8 @@ class KeyIndex:
         """Set it to False when the table has no row of another topic id: then SHARED is never asked for."""
         self.shared_topic_id = ""
         """The topic id that SHARED leaves out. Who finds another here must start over: its SHARED is not this one."""
+        self.shared_version = 0
+        """Raised whenever SHARED was forgotten: an answer to a question of before must not be given any more."""
         self.evictions = 0
         """Days that left to make room."""
         self.hits = 0

@@ -3,7 +3,7 @@
 `Life.live` is a generator: it yields an effect and goes on when its answer is there. So the order of the code is
 the order of events, and there is one place to read it: `_recover`, then `_land` for each batch, for ever.
 
-    recover   committed -> wait -> quiet -> what landed -> position -> mend -> close orphans -> seek
+    recover   topic, committed -> wait -> quiet -> what landed -> position -> mend -> close orphans -> seek
     land      hydrate, decide -> 1 lease -> 2 dead letters -> 3 insert -> 4 ledger -> 5 commit
 
 Nothing here does I/O, owns a thread or reads a clock; `consumer.core.partition` feeds it.
@@ -157,6 +157,7 @@ class Life:
         """Find out what landed, whoever wrote it, and where to go on."""
         timing = self._setup.timing
         began = self.now
+        topic_before: Log = yield from self._until_done("log", ReadLog)
         # Whoever owned this partition may have writes on their way until its lease is over.
         committed: Committed = yield from self._until_done("committed", ReadCommitted)
         clean = yield from self._wait_for_lease(committed)
@@ -168,6 +169,9 @@ class Life:
         # From here on nobody else writes. What landed, and what of it does the ledger not know?
         landed: Landed = yield from self._until_done("sink", ReadSink)
         place = yield from self._find_place(committed, landed)
+        if self.log.topic_id != topic_before.topic_id:
+            raise StartOver("topic_changed")  # the offset was read of the topic that was there before
+        self.topic_id = self.log.topic_id  # not before: until then our position is one of the topic we knew
         closing = closing_rows(landed, self.topic_id, self.number, self._setup.group, place)
         place = beside_closed(place, landed.passes, closing, self.topic_id)
         self.position, self._pass = place.offset, place.number
@@ -198,12 +202,19 @@ class Life:
         self.reading = True
 
     def _share_index(self, landed: Landed) -> None:
-        """The process's one index of other topic ids' rows: whose are "other" changes when the topic is made anew."""
+        """The process's one index of other topic ids' rows: whose are "other" changes when the topic is made anew.
+
+        It is read again at every recovery that finds such rows: those of this partition, of the topic before, may
+        have landed after another partition had them read.
+        """
         index = self._index
-        if index.shared_topic_id != self.topic_id:
+        known = {p.topic_id for p in landed.passes} | {orphan.topic_id for orphan in landed.orphans}
+        others = landed.other_topic_ids or bool(known - {self.topic_id})
+        if others or index.shared_topic_id != self.topic_id:
             index.forget(SHARED)
-            index.shared_topic_id = self.topic_id
-        index.shared_needed = index.shared_needed or landed.other_topic_ids
+            index.shared_version += 1
+        index.shared_topic_id = self.topic_id
+        index.shared_needed = index.shared_needed or others
 
     def _wait_for_lease(self, committed: Committed) -> Steps:
         """Sleep until no former owner's write can be accepted; True when there is nothing to wait for."""
@@ -227,7 +238,6 @@ class Life:
         pauses = [2.0, 4.0, 8.0]
         while True:
             self.log = yield from self._until_done("log", ReadLog)
-            self.topic_id = self.log.topic_id
             orphan_topics = {orphan.topic_id for orphan in landed.orphans}
             place: Place = locate(committed, self._setup.group, landed.passes, self.log, orphan_topics)
             if not place.beyond_log or not pauses:
@@ -265,10 +275,12 @@ class Life:
         days = days_to_know(runs, today)
         self._expect_topic()
         while wanted := self._index.to_hydrate(self.number, days):
+            asked = self._index.shared_version
             found = yield from self._until_done("hydrate", lambda w=tuple(wanted): Hydrate(self.topic_id, w))
             self._expect_topic()
             for scope, day, keys in found:
-                self._index.hydrate(scope, day, keys)
+                if scope != SHARED or asked == self._index.shared_version:  # else it is asked again
+                    self._index.hydrate(scope, day, keys)
         return decide(
             runs,
             partition=self.number,

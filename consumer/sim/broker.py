@@ -85,18 +85,19 @@ class Broker:
 
     # Offsets
 
+    def offsets(self, group: str) -> dict[int, tuple[int, str | None]]:
+        """By partition: offset and metadata."""
+        return self.groups.setdefault(group, GroupOffsets()).offsets
+
     def committed(self, group: str, partition: int) -> Committed:
-        found = self.groups.setdefault(group, GroupOffsets()).offsets.get(partition)
+        found = self.offsets(group).get(partition)
         return Committed(None) if found is None else Committed(found[0], read_note(found[1]))
 
     def store_offset(self, group: str, partition: int, offset: int, metadata: str | None) -> None:
         if metadata is not None and len(metadata) > METADATA_CHARACTERS_MAX:
             raise Stop("metadata too large")
-        self.groups.setdefault(group, GroupOffsets()).offsets[partition] = offset, metadata
+        self.offsets(group)[partition] = offset, metadata
 
     def lag(self, group: str) -> int:
-        offsets = self.groups.setdefault(group, GroupOffsets()).offsets
+        offsets = self.offsets(group)
         return sum(self.log(p).high - offsets.get(p, (self.log(p).low, None))[0] for p in range(self.partitions))
-
-    def wipe_offsets(self, group: str) -> None:
-        self.groups[group] = GroupOffsets()
