@@ -203,7 +203,8 @@ class Stage:
         until("the group takes a reset", done, self.session_ms / 1000 + 30, 0.3)
 
     def delete_group(self) -> None:
-        """All its offsets go. It must have no members either."""
+        """All its offsets go. It must have no members either. Raises TimeoutError where a member that died while a
+        rebalance waited for others counts as alive: that lasts for `max.poll.interval.ms`."""
 
         def done() -> bool:
             try:
