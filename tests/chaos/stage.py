@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -148,8 +149,23 @@ class Stage:
 
     def caught_up(self) -> bool:
         """Committed offsets are the log's ends, in every partition that has records."""
-        ends = {p: end for p, end in self.kafka.end_offsets(TOPIC).items() if end}
-        return {p: offset for p, (offset, _) in self.committed().items() if offset} == ends
+        try:
+            ends = {p: end for p, end in self.kafka.end_offsets(TOPIC).items() if end}
+            return {p: offset for p, (offset, _) in self.committed().items() if offset} == ends
+        except KafkaException:  # a broker that has just started
+            return False
+
+    def log_ends(self) -> dict[int, int]:
+        """Partition: the offset that the next record will get. Waits for a broker that has just started."""
+        found: dict[int, int] = {}
+
+        def asked() -> bool:
+            with contextlib.suppress(KafkaException):
+                found.update(self.kafka.end_offsets(TOPIC))
+            return bool(found)
+
+        until("the broker tells the log's ends", asked, 60)
+        return found
 
     def wait_until_caught_up(self, timeout_seconds: float) -> None:
         try:
@@ -161,7 +177,7 @@ class Stage:
 
     def wait_until_landing(self, partitions: Iterable[int], timeout_seconds: float) -> None:
         """Something that is produced from now on has landed, in each of the partitions."""
-        ends = self.kafka.end_offsets(TOPIC)
+        ends = self.log_ends()
 
         def landed() -> bool:
             try:
@@ -194,31 +210,34 @@ class Stage:
         wanted = ConsumerGroupTopicPartitions(GROUP, [TopicPartition(TOPIC, partition, offset)])
 
         def done() -> bool:
+            admin = self._fresh_admin()
             try:
-                answer = self._fresh_admin().alter_consumer_group_offsets([wanted])[GROUP].result(10)
+                answer = admin.alter_consumer_group_offsets([wanted])[GROUP].result(10)
             except (KafkaException, TimeoutError):
                 return False
             return all(place.error is None for place in answer.topic_partitions)
 
-        until("the group takes a reset", done, self.session_ms / 1000 + 30, 0.3)
+        until("the group takes a reset", done, self.session_ms / 1000 + 12, 0.3)
 
     def delete_group(self) -> None:
         """All its offsets go. It must have no members either. Raises TimeoutError where a member that died while a
         rebalance waited for others counts as alive: that lasts for `max.poll.interval.ms`."""
 
         def done() -> bool:
+            admin = self._fresh_admin()
             try:
-                self._fresh_admin().delete_consumer_groups([GROUP])[GROUP].result(10)
+                admin.delete_consumer_groups([GROUP])[GROUP].result(10)
             except TimeoutError:
                 return False
             except KafkaException as error:
                 return bool(error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND)
             return True
 
-        until("the group can be deleted", done, self.session_ms / 1000 + 30, 0.3)
+        until("the group can be deleted", done, self.session_ms / 1000 + 12, 0.3)
 
     def _fresh_admin(self) -> AdminClient:
-        """librdkafka's admin client may never hear from a coordinator again once the broker was killed under it."""
+        """librdkafka's admin client may never hear from a coordinator again once the broker was killed under it.
+        Keep it for as long as its answers are waited for."""
         return AdminClient({**self.kafka.client_config, "log_level": 0})
 
     def _end(self) -> None:

@@ -114,6 +114,7 @@ def everybody(driver: Driver) -> None:
     driver.postpone_nothing()
     driver.stage.empty_deduplication_windows()
     partition = driver.random.randrange(PARTITIONS)
+    driver.stage.log_ends()  # the broker may have started just now
     committed = driver.stage.committed().get(partition)
     if committed is not None and _set_back(driver, partition, committed[0]):
         _touch(driver)
@@ -238,8 +239,8 @@ def few() -> list[Strike]:
         partial(zombie, "before_insert"),
         partial(kill_in_recovery, "before_mend"),
         partial(hurt_line, "hold", "clickhouse"),
+        everybody,
         partial(kill_server, "clickhouse"),
         terminate,
         partial(kill_server, "kafka"),
-        everybody,
     ]
