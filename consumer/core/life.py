@@ -192,8 +192,9 @@ class Life:
         for row in closing:
             yield from self._until_done("ledger", lambda d, r=row: WriteLedger(r, d), leased=True)
         self._orphans = unread_orphans(landed.orphans, self.topic_id, place)
-        if self._committed != self.position:
-            yield from self._commit(self.position, lease=False)  # or an idle partition would show lag for ever
+        if self._committed != self.position or (moved and not self._announced):
+            # Or an idle partition would show lag for ever, and its next owner would wait for nobody.
+            yield from self._commit(self.position, lease=False)
 
         kind = "orphans" if landed.orphans else "reread" if reread else "clean" if clean else "waited"
         self.facts.append(Recovered(kind, self.position, self._pass, place.why, waited, len(landed.orphans)))

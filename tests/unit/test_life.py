@@ -172,6 +172,11 @@ def test_wiped_offsets_are_committed_again_at_once() -> None:
     assert (commit.offset, commit.note.pass_) == (40, 2)
 
 
+def test_an_offset_set_by_hand_gets_a_note_even_where_there_is_nothing_to_read() -> None:
+    (commit,) = World(ReadCommitted=Committed(5)).start().all(Commit)
+    assert (commit.offset, commit.note) == (5, note(0))
+
+
 def test_a_commit_without_a_note_is_replaced_by_an_idle_owner() -> None:
     world = World(ReadCommitted=Committed(0, note(0))).start()
     world.answers[ReadCommitted] = Committed(0)
