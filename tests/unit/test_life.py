@@ -202,8 +202,10 @@ def test_a_lease_taken_back_is_gone_even_if_the_answer_says_otherwise() -> None:
     began = max(i for i, step in enumerate(steps) if isinstance(step, StartedOver))
     insert = next(i for i, step in enumerate(steps) if i > began and isinstance(step, Insert))
     leases = [step for step in steps[began:insert] if isinstance(step, Commit)]
-    assert leases, f"an insert under {steps[insert].deadline} that no commit after {lease} speaks of"
-    assert leases[-1].note.deadline >= steps[insert].deadline
+    landed = steps[insert]
+    assert isinstance(landed, Insert)
+    assert leases, f"an insert under {landed.deadline} that no commit after {lease} speaks of"
+    assert leases[-1].note.deadline >= landed.deadline
 
 
 def test_a_write_of_unknown_outcome_is_forgotten_once_its_deadline_is_past() -> None:
