@@ -140,6 +140,8 @@ class KeySet:
             column = np.bitwise_count(below & ~match) >> 3
             at = (bucket[who] * BUCKET + column) * 2
             same = (self._keys[at] == low[who]) & (self._keys[at + 1] == high[who])
+            if not low.all():  # an empty slot looks like the key of zeroes; its tag tells them apart
+                same &= ((tags[who] >> (column.astype(np.uint64) << _THREE)) & _TAG) != 0
             here = np.concatenate((here, who[same]))
             match &= below
             on = np.flatnonzero((match != 0) & ~same)

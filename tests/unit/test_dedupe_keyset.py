@@ -33,6 +33,14 @@ def test_it_is_a_set(batches: list[list[tuple[int, int]]], asked: list[tuple[int
     assert list(mine.contains(rows(everything))) == [pair in model for pair in everything]
 
 
+def test_an_empty_slot_is_no_key_of_zeroes() -> None:
+    mine = KeySet()
+    mine.add(rows([(0, 1)]))
+    assert list(mine.contains(rows([(0, 0), (0, 1)]))) == [False, True]
+    assert mine.add(rows([(0, 0)])) == 1
+    assert mine.contains(rows([(0, 0)])).all()
+
+
 @pytest.mark.parametrize("low", [0, 2**64 - 1, 1 << 63], ids=["first bucket", "last bucket", "in the middle"])
 def test_keys_that_all_want_one_bucket_are_right_though_slow(low: int) -> None:
     pairs = [(low, high) for high in range(2_000)]
