@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 
 from consumer.core.effects import Orphan
 from consumer.core.errors import ConsumerError, LeaseOver, Retryable
 from consumer.core.position import PassRange
-from tests.contract.sinks import GROUP, TOPIC_ID, Sink, Where, ledger_row, today
+from tests.contract.sinks import GROUP, TOPIC_ID, FakeSink, Sink, Where, ledger_row, today
 
 HOUR = 3600
 
@@ -164,11 +165,14 @@ def test_a_partition_is_mended_while_others_insert(sink: Sink) -> None:
     sink.repair_view()
     stopping = threading.Event()
     done: Counter[int] = Counter()
+    # The fake does one thing at a time, as the simulation asks it to.
+    turn: AbstractContextManager[object] = threading.Lock() if isinstance(sink, FakeSink) else nullcontext()
 
     def work(partition: int) -> None:
         while not stopping.is_set():
             offset = done[partition]
-            insert(sink, partition, range(offset, offset + 5), f"{partition}/{offset}")
+            with turn:
+                insert(sink, partition, range(offset, offset + 5), f"{partition}/{offset}")
             done[partition] += 5
 
     threads = [threading.Thread(target=work, args=(partition,)) for partition in (1, 2)]
@@ -176,7 +180,8 @@ def test_a_partition_is_mended_while_others_insert(sink: Sink) -> None:
         thread.start()
     try:
         for _ in range(5):
-            sink.mend(0, None, sink.now() + HOUR)
+            with turn:
+                sink.mend(0, None, sink.now() + HOUR)
     finally:
         stopping.set()
         for thread in threads:
