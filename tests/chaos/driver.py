@@ -60,11 +60,12 @@ class Driver:
         """Until the condition is true, which is returned, or the time is up."""
         deadline = time.monotonic() + seconds
         while not (met := condition()) and time.monotonic() < deadline:
-            self._tick()
+            self.tick()
             time.sleep(0.02)
         return met
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
+        """What is due happens, and who ended is seen to."""
         while self._later and self._later[0][0] <= time.monotonic():
             heapq.heappop(self._later)[2]()
         for member in self.stage.members:
@@ -72,7 +73,8 @@ class Driver:
                 self._ended(member)
         for server in (self.stage.kafka, self.stage.clickhouse):
             if not server.running and server.name not in self.down_servers:
-                self.note(f"{server.name} ended by itself", f"{server.log.name}, started again")
+                code = server._process.returncode if server._process else None
+                self.note(f"{server.name} ended by itself", f"with {code}, and is started again")
                 server.start()
 
     def _ended(self, member: Member) -> None:
@@ -152,7 +154,7 @@ class Driver:
         """Wait out everything that was put off; then records have to land again, whoever is there."""
         self.wait(30, lambda: not self._later)
         self.disarm()
-        self.stage.wait_until_landing(range(PARTITIONS), seconds)
+        self.stage.wait_until_landing(range(PARTITIONS), seconds, self.tick)
 
     def postpone_nothing(self) -> None:
         """Forget what was put off for members; servers and lines are put right at once."""

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -191,10 +191,17 @@ class Member:
             self._process.send_signal(number)
 
 
-def until(what: str, condition: Any, timeout_seconds: float, every_seconds: float = 0.1) -> None:
+def until(
+    what: str,
+    condition: Callable[[], bool],
+    timeout_seconds: float,
+    every_seconds: float = 0.1,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> None:
     """Returns once the condition is true. Raises TimeoutError."""
     deadline = time.monotonic() + timeout_seconds
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {timeout_seconds:.0f} s: {what}")
+        meanwhile()
         time.sleep(every_seconds)

@@ -52,8 +52,7 @@ def run(
         driver.heal()
         stage.stop_traffic()
         driver.say("the traffic has ended")
-        stage.wait_until_caught_up(120)
-        driver.wait(0)
+        stage.wait_until_caught_up(120, driver.tick)
         findings, truth = verify(stage)
         for member in stage.members:
             if not member.running:

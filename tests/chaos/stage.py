@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -167,15 +167,17 @@ class Stage:
         until("the broker tells the log's ends", asked, 60)
         return found
 
-    def wait_until_caught_up(self, timeout_seconds: float) -> None:
+    def wait_until_caught_up(self, timeout_seconds: float, meanwhile: Callable[[], None] = lambda: None) -> None:
         try:
-            until("lag 0", self.caught_up, timeout_seconds, 0.3)
+            until("lag 0", self.caught_up, timeout_seconds, 0.3, meanwhile)
         except TimeoutError:
             state = f"ends {self.kafka.end_offsets(TOPIC)}, committed {self.committed()}, ledger {self.ledger_ends()}"
             tails = "\n".join(member.tail() for member in self.members)
             raise AssertionError(f"lag is not 0 after {timeout_seconds:.0f} s: {state}\n{tails}") from None
 
-    def wait_until_landing(self, partitions: Iterable[int], timeout_seconds: float) -> None:
+    def wait_until_landing(
+        self, partitions: Iterable[int], timeout_seconds: float, meanwhile: Callable[[], None] = lambda: None
+    ) -> None:
         """Something that is produced from now on has landed, in each of the partitions."""
         ends = self.log_ends()
 
@@ -187,7 +189,7 @@ class Stage:
             return all(now[p] > ends[p] for p in partitions)
 
         try:
-            until("new records land", landed, timeout_seconds)
+            until("new records land", landed, timeout_seconds, meanwhile=meanwhile)
         except TimeoutError:
             tails = "\n".join(member.tail() for member in self.members)
             raise AssertionError(
