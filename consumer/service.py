@@ -84,7 +84,9 @@ def consume(
         lookup = Lookup(settings.kafka, has_ids=has_topic_ids)
         if _patiently(lookup.identify, health, stopping) is None:
             return
-        clock = Clock(found.server_time)
+        clock = _patiently(lambda: Clock(found.server_time), health, stopping)
+        if clock is None:
+            return
         metrics.set_build_info(__version__, libversion()[0], found.version)
         worker = Worker(
             setup=_setup(settings, timing, lookup.cluster_id, found.zone),
