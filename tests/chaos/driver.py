@@ -82,14 +82,14 @@ class Driver:
             return
         code = member.exit_code
         struck = code == -9 and not member.armed  # by its own hand, at the step that it was armed for
-        if member.name in self._expected:
-            if code != self._expected.pop(member.name):
-                self.findings.append(f"{member.name} ended with {code} when asked to stop: {member.tail()}")
-        elif code == 1 and FATAL in member.tail():
+        expected = self._expected.pop(member.name, None)
+        if code == 1 and FATAL in member.tail():
             # A static member that was thrown out may be refused by a commit of its own that was still on its way.
             self.note("fatal client error", f"{member.name} ended as it should, and is started again")
             self.later(0.5, partial(self.start, member))
-        elif not struck:
+        elif expected is not None and code != expected:
+            self.findings.append(f"{member.name} ended with {code} when asked to stop: {member.tail()}")
+        elif expected is None and not struck:
             self.findings.append(f"{member.name} ended by itself with {code}: {member.tail()}")
         self._down.add(member.name)
 
