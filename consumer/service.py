@@ -19,6 +19,7 @@ from confluent_kafka import libversion
 
 from consumer import __version__
 from consumer.adapters.clock import Clock
+from consumer.adapters.coverage import Coverage
 from consumer.adapters.dead_letters import DeadLetters
 from consumer.adapters.health import Health
 from consumer.adapters.http import HttpServer
@@ -103,8 +104,13 @@ def consume(
         performer = Performer(lookup, found, dead_letters, metrics)
         stack.callback(performer.close)
 
+        coverage = Coverage(settings.kafka)
+
         def watch() -> str:
             clock.measure()
+            if has_topic_ids and coverage.needs(group.member_id):
+                log.warning("a partition is assigned to nobody: joining the group again")
+                group.rejoin_soon()
             return lookup.identify()
 
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import re
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +35,8 @@ from consumer.settings import KafkaSettings
 log = structlog.get_logger("kafka")
 
 REQUEST_SECONDS = 10.0
+NO_TOPIC = "^$"
+"""A pattern, and no topic has an empty name."""
 _EARLIEST, _LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 _FENCED = {
@@ -234,6 +237,10 @@ class Group:
         on_lost: Callable[[list[int]], None],
     ) -> None:
         self.topic = settings.topic
+        self.member_id = ""
+        """As the coordinator knows us; empty before the first assignment."""
+        self._rejoin = threading.Event()
+        self._with_pattern = False
         self._on_assign, self._on_revoke, self._on_lost = on_assign, on_revoke, on_lost
         self._outcomes: dict[int, ConsumerError | None] = {}
         self._fatal: ConsumerError | None = None
@@ -242,7 +249,20 @@ class Group:
         self._consumer = Consumer(config, logger=librdkafka_logger())
 
     def subscribe(self) -> None:
-        self._consumer.subscribe([self.topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+        self._subscribe([self.topic])
+
+    def _subscribe(self, topics: list[str]) -> None:
+        self._consumer.subscribe(topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+
+    def rejoin_soon(self) -> None:
+        """Have the group assign again, without giving anything up. May be called from any thread."""
+        self._rejoin.set()
+
+    def _rejoin_now(self) -> None:
+        # Only a changed subscription makes a client join again, so a pattern that matches nothing comes and goes.
+        self._rejoin.clear()
+        self._with_pattern = not self._with_pattern
+        self._subscribe([self.topic, NO_TOPIC] if self._with_pattern else [self.topic])
 
     def close(self) -> None:
         """Leave the group (a static member doesn't) after the callbacks have given the partitions away."""
@@ -250,6 +270,8 @@ class Group:
 
     def poll(self, records_max: int, timeout: float) -> dict[int, Fetched]:
         """Records by partition. Serves the rebalance callbacks. Raises Stop when the client is at its end."""
+        if self._rejoin.is_set():
+            self._rejoin_now()
         try:
             messages = self._consumer.consume(records_max, timeout)
         except KafkaException as error:
@@ -305,6 +327,7 @@ class Group:
         self._consumer.resume([TopicPartition(self.topic, p) for p in partitions])
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self.member_id = consumer.memberid() or ""
         if partitions:
             # Paused until recovery knows where to go on. From the log's start and not from the committed offset,
             # because a partition that has none would end in an error.

@@ -16,6 +16,9 @@ from consumer.core.errors import Fenced
 from consumer.sim.broker import Broker
 from consumer.sim.scheduler import Scheduler
 
+NOTICE_SECONDS = 40.0
+"""After so long a member sees that a partition has been given to nobody, and joins again."""
+
 
 class Client(Protocol):
     """What the coordinator tells a member of; each call comes after a network's while."""
@@ -73,13 +76,11 @@ class Group:
             self._joined.pop(known, None)
             self._joined[member_id] = frozenset()
             self._complete_if_all_joined()
-        elif self._withheld:
-            # Its predecessor was to give something up and will never say that it did.
-            self.rebalance()
-            self._joined[member_id] = frozenset()
-            self._complete_if_all_joined()
         else:
             self._later(self.members[member_id], client.on_assigned, member_id, self.generation, old.assigned)
+            # If its predecessor was to give something up, it will never say that it did, and the broker knows nothing
+            # of that: it is left to the members to notice (`consumer.adapters.coverage`).
+            self.scheduler.after(NOTICE_SECONDS, self._notice, self.generation)
         return member_id
 
     def rejoin(self, member_id: int, owned: Iterable[int]) -> None:
@@ -121,6 +122,10 @@ class Group:
         for partition, (offset, metadata) in offsets.items():
             self.on_commit(partition, offset, metadata)
             self.broker.store_offset(self.name, partition, offset, metadata)
+
+    def _notice(self, generation: int) -> None:
+        if self.generation == generation and self._withheld:
+            self.rebalance()
 
     def _complete_if_all_joined(self) -> None:
         if self._preparing and self._joined.keys() >= self.members.keys():
