@@ -128,6 +128,9 @@ class Worker:
         for owned in leaving:
             if not owned.partition.released:
                 log.warning("partition left with a batch in flight", partition=owned.partition.number)
+        if any(owned.partition.commit_open for owned in leaving):
+            log.warning("a commit has had no answer: leaving the group, so that it can't be applied any more")
+            self._group.leave_soon()
         self.lost([owned.partition.number for owned in leaving])
 
     def lost(self, partitions: Iterable[int]) -> None:

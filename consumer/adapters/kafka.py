@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,6 +36,8 @@ from consumer.settings import KafkaSettings
 log = structlog.get_logger("kafka")
 
 REQUEST_SECONDS = 10.0
+LEAVE_SECONDS = 5.0
+"""For leaving the group; with the protocol `consumer` the member id doesn't tell when that is done."""
 NO_TOPIC = "^$"
 """A pattern, and no topic has an empty name."""
 _EARLIEST, _LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -240,6 +243,8 @@ class Group:
         self.member_id = ""
         """As the coordinator knows us; empty before the first assignment."""
         self._rejoin = threading.Event()
+        self._leave = False
+        self._left_at: float | None = None
         self._with_pattern = False
         self._on_assign, self._on_revoke, self._on_lost = on_assign, on_revoke, on_lost
         self._outcomes: dict[int, ConsumerError | None] = {}
@@ -258,6 +263,25 @@ class Group:
         """Have the group assign again, without giving anything up. May be called from any thread."""
         self._rejoin.set()
 
+    def leave_soon(self) -> None:
+        """Leave the group and join it again as a new member: what the old one committed and has not arrived is refused.
+
+        Needed where a commit may still be on its way from a partition that is given away.
+        """
+        self._leave = True
+
+    def _leave_now(self) -> None:
+        self._leave = False
+        self._consumer.unsubscribe()
+        self._left_at = time.monotonic()
+
+    def _come_back(self, left_at: float) -> None:
+        # Subscribing before the client has forgotten its member id would only be another assignment to the same member.
+        if self._consumer.memberid() is None or time.monotonic() > left_at + LEAVE_SECONDS:
+            self._left_at, self._with_pattern = None, False
+            self._rejoin.clear()
+            self.subscribe()
+
     def _rejoin_now(self) -> None:
         # Only a changed subscription makes a client join again, so a pattern that matches nothing comes and goes.
         self._rejoin.clear()
@@ -270,7 +294,11 @@ class Group:
 
     def poll(self, records_max: int, timeout: float) -> dict[int, Fetched]:
         """Records by partition. Serves the rebalance callbacks. Raises Stop when the client is at its end."""
-        if self._rejoin.is_set():
+        if self._leave:
+            self._leave_now()
+        elif self._left_at is not None:
+            self._come_back(self._left_at)
+        elif self._rejoin.is_set():
             self._rejoin_now()
         try:
             messages = self._consumer.consume(records_max, timeout)

@@ -32,7 +32,7 @@ hashes (modulo 2**64). As no two rows of a pass begin alike, nothing else has eq
 def landed(client: Client, database: str, partition: int) -> Landed:
     """All that recovery wants to know of a partition."""
     found = orphans(client, database, partition, ledger_ranges(client, database, partition))
-    return Landed(passes(client, database, partition), found, other_topic_ids(client, database))
+    return Landed(passes(client, database, partition), found)
 
 
 def passes(client: Client, database: str, partition: int) -> list[PassRange]:
@@ -135,11 +135,3 @@ def between(first: int, end: int | None) -> str:
     if end is not None:
         condition += f" AND {run} <= {(end - 1) >> RUN_BITS} AND kafkaOffset < {end}"
     return condition
-
-
-def other_topic_ids(client: Client, database: str) -> bool:
-    """Does the table hold rows of more than one topic id, '' included? The lineage index answers without reading."""
-    table = f"{database}.zkp2p_payment_events"
-    any_one = f"(SELECT toString(any(kafkaTopicId)) FROM (SELECT kafkaTopicId FROM {table} LIMIT 1))"
-    sql = f"SELECT count() FROM (SELECT 1 FROM {table} WHERE kafkaTopicId != {any_one} LIMIT 1)"
-    return bool(client.query(sql).result_rows[0][0])

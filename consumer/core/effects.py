@@ -62,8 +62,6 @@ class Landed:
 
     passes: Sequence[PassRange]
     orphans: Sequence[Orphan]
-    other_topic_ids: bool
-    """Does the table hold rows of this partition's topic under another id (or from before we wrote ids)?"""
 
 
 @dataclass(frozen=True, slots=True)

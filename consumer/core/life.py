@@ -108,6 +108,8 @@ class Life:
         may say that nothing is on its way. 0 when all writes were answered."""
         self._announced = 0
         """Deadline in the last commit that we sent, whether it was answered or not."""
+        self.commit_open = False
+        """A commit was sent and is not known to be applied or refused: it may still be applied."""
         self._pass = 0
         self._committed: int | None = None
         self._orphans: dict[int, int] = {}
@@ -210,12 +212,10 @@ class Life:
         """
         index = self._index
         known = {p.topic_id for p in landed.passes} | {orphan.topic_id for orphan in landed.orphans}
-        others = landed.other_topic_ids or bool(known - {self.topic_id})
-        if others or index.shared_topic_id != self.topic_id:
+        if known - {self.topic_id} or index.shared_topic_id != self.topic_id:
             index.forget(SHARED)
             index.shared_version += 1
         index.shared_topic_id = self.topic_id
-        index.shared_needed = index.shared_needed or others
 
     def _wait_for_lease(self, committed: Committed) -> Steps:
         """Sleep until no former owner's write can be accepted; True when there is nothing to wait for."""
@@ -358,7 +358,11 @@ class Life:
         self._announced = until
         note = Note(topic_id=self.topic_id, group=self._setup.group, pass_=self._pass, deadline=until)
         self._busy += 1
-        yield from self._until_done("commit", lambda: Commit(offset, note))
+        self.commit_open = True
+        try:
+            yield from self._until_done("commit", lambda: Commit(offset, note))
+        finally:
+            self.commit_open = False
         self._busy -= 1
         self._committed = offset
         self.lease_until = until

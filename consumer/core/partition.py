@@ -109,6 +109,12 @@ class Partition:
         return self._life.inflight
 
     @property
+    def commit_open(self) -> bool:
+        """A commit was sent that may still be applied. Who gives the partition away now has to leave the group, so that
+        the broker refuses it: a new owner's commit would be undone by it."""
+        return self._life.commit_open
+
+    @property
     def full(self) -> bool:
         """The next batch is complete, so there is no hurry to fetch more."""
         return self._life.buffer.full

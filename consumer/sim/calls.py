@@ -108,7 +108,7 @@ class Calls:
         reply(self.world.store.quiet(slot.number))
 
     def _read_sink(self, slot: Slot, _effect: ReadSink, _fate: str | None, reply: Reply) -> None:
-        reply(self.world.store.read_sink(slot.number, self.world.broker.topic_id))
+        reply(self.world.store.read_sink(slot.number))
 
     def _hydrate(self, _slot: Slot, effect: Hydrate, _fate: str | None, reply: Reply) -> None:
         rows = self.world.store.rows_of_day

@@ -29,7 +29,6 @@ class CommitChannel:
         self.hold_until = 0.0
         """The library keeps its commits to itself until then."""
         self._queue: list[Item] = []
-        self._open: set[Slot] = set()
         self._last_arrival = 0.0
         self._closed = False
 
@@ -37,10 +36,6 @@ class CommitChannel:
         self._queue.append((slot, effect))
         if len(self._queue) == 1:
             self.world.scheduler.after(self.random.random() * 0.05, self._call)
-
-    def unanswered(self, slot: Slot) -> bool:
-        """May a commit of this partition still be applied?"""
-        return slot in self._open
 
     def close(self) -> None:
         self._closed = True
@@ -56,7 +51,6 @@ class CommitChannel:
         if fate == faults.CRASH:
             self.process.kill()
             return
-        self._open.update(slot for slot, _ in items)
         for slot, effect in items:
             no_answer = Retryable("no answer", "timeout")
             self.world.scheduler.after(COMMIT_SECONDS, self.process.answer, slot, effect, no_answer)
@@ -103,6 +97,4 @@ class CommitChannel:
         if self._closed or not self.process.awake(self._answer, items, result):
             return
         for slot, effect in items:
-            if not isinstance(result, Retryable):
-                self._open.discard(slot)
             self.process.answer(slot, effect, result)

@@ -212,7 +212,7 @@ class Process:
         left = [slot for slot in self.leaving_slots if not slot.partition.released]
         if left and not deadline:
             return
-        unanswered = any(self.commits.unanswered(slot) for slot in left)
+        unanswered = any(slot.partition.commit_open for slot in left)
         for slot in self.leaving_slots:
             self.slots.pop(slot.number, None)
         self._drop(self.leaving_slots)

@@ -168,7 +168,7 @@ class Store:
     def touched(self, partition: int) -> bool:
         return bool(self.table[partition]) or any(key[1] == partition for key in self.ledger)
 
-    def read_sink(self, partition: int, topic_id: str) -> Landed:
+    def read_sink(self, partition: int) -> Landed:
         passes: dict[tuple[str, str, int], PassRange] = {}
         covered: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
         for row in self.ledger.values():
@@ -189,8 +189,7 @@ class Store:
             for r in (rows if self.switches.orphans else ())
             if not any(a <= r.record.offset <= b for a, b in covered[r.topic_id])
         ]
-        others = any(r.topic_id != topic_id for found in self.table.values() for r in found)
-        return Landed(list(passes.values()), orphans, others)
+        return Landed(list(passes.values()), orphans)
 
     def rows_of_day(self, day: int, *, partition: int | None, topic_id: str) -> list[Record]:
         """Of one partition of a topic id or, without a partition, of all other topic ids."""

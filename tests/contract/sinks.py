@@ -90,7 +90,7 @@ class FakeSink:
         self._store.apply(self._store.difference(mend, partition))
 
     def landed(self, partition: int) -> Landed:
-        return self._store.read_sink(partition, TOPIC_ID)
+        return self._store.read_sink(partition)
 
     def touched(self, partition: int) -> bool:
         return self._store.touched(partition)

@@ -1,4 +1,4 @@
-"""A partition that a rebalance has left with nobody finds an owner again."""
+"""Members that join again: for a partition that a rebalance has left with nobody, and to have late commits refused."""
 
 from __future__ import annotations
 
@@ -96,3 +96,20 @@ def test_the_successor_of_a_member_that_died_while_it_gave_something_up(kafka: K
         thread.join(60)
         for member in members:
             member.group.close()
+
+
+@pytest.mark.parametrize("instance_id", [None, "a"])
+def test_one_that_leaves_comes_back_as_another_member(kafka: Kafka, topic: str, instance_id: str | None) -> None:
+    group_id = f"g-{uuid.uuid4()}"
+    member = Member(
+        KafkaSettings(bootstrap_servers=kafka.bootstrap, topic=topic, group_id=group_id, instance_id=instance_id)
+    )
+    try:
+        poll_until([member], lambda: member.owned == set(range(4)))
+        known_as = member.group.member_id
+        member.group.leave_soon()
+        poll_until([member], lambda: member.revocations > 0)
+        poll_until([member], lambda: member.owned == set(range(4)))
+        assert member.group.member_id != known_as, "what the old member committed and has not arrived is refused"
+    finally:
+        member.group.close()

@@ -54,7 +54,7 @@ class World:
             ReadCommitted: Committed(None),
             Touched: False,
             Quiet: True,
-            ReadSink: Landed([], [], other_topic_ids=False),
+            ReadSink: Landed([], []),
             ReadLog: Log("T", 0, 100),
         }
         self.answers.update({kind: answers[kind.__name__] for kind in self.answers if kind.__name__ in answers})
@@ -166,7 +166,7 @@ def test_one_that_leaves_while_the_topic_changes_does_not_commit_an_old_position
 
 
 def test_wiped_offsets_are_committed_again_at_once() -> None:
-    landed = Landed([PassRange("T", "g", 2, 0, 40)], [], other_topic_ids=False)
+    landed = Landed([PassRange("T", "g", 2, 0, 40)], [])
     world = World(ReadSink=landed, Touched=True).start()
     (commit,) = world.all(Commit)
     assert (commit.offset, commit.note.pass_) == (40, 2)
@@ -193,7 +193,7 @@ def test_a_lease_taken_back_is_gone_even_if_the_answer_says_otherwise() -> None:
     world.answers[ReadCommitted] = Committed(1)  # somebody wiped the note: the owner commits again, with D = 0
     world.intercept = once(Commit, Retryable("no answer", "timeout"), Fenced("refused"))
     world.now = world.partition.wake_at
-    world.answers[ReadSink] = Landed([PassRange("T", "g", 0, 0, 1)], [], other_topic_ids=False)
+    world.answers[ReadSink] = Landed([PassRange("T", "g", 0, 0, 1)], [])
     world.go(world.partition.tick(world.now))
     assert "fenced" in [fact.cause for fact in world.all(StartedOver)]
     lease = world.all(Commit)[-1].note.deadline
@@ -240,7 +240,7 @@ def test_reading_begins_where_the_seek_says() -> None:
 
 def test_what_the_old_topic_got_late_is_read_again() -> None:
     """Another partition had SHARED read for the new topic while our last batch of the old one was still landing."""
-    world = World(ReadSink=Landed([PassRange("old", "g", 0, 0, 4)], [], other_topic_ids=True), Touched=True)
+    world = World(ReadSink=Landed([PassRange("old", "g", 0, 0, 4)], []), Touched=True)
     index = world.partition._life._index
     index.shared_topic_id = "T"
     index.shared_needed = True

@@ -26,7 +26,7 @@ from consumer.core.effects import (
     Touched,
     WriteLedger,
 )
-from consumer.core.errors import Retryable
+from consumer.core.errors import Fenced, Retryable
 from consumer.core.lease import Timing
 from consumer.core.life import Setup
 from consumer.core.months import Months
@@ -67,7 +67,7 @@ ANSWERS: dict[type[Effect], Any] = {
     ReadCommitted: Committed(None),
     Touched: False,
     Quiet: True,
-    ReadSink: Landed([], [], other_topic_ids=False),
+    ReadSink: Landed([], []),
     ReadLog: Log("topic", 0, 100),
     Seek: None,
     Insert: None,
@@ -168,3 +168,24 @@ def test_one_that_leaves_with_an_insert_nobody_knows_of_keeps_its_lease_in_the_c
     commit = [o for o in driver.seen if isinstance(o, Commit)][-1]
     assert commit.note.deadline >= insert.deadline, "the first insert may still arrive"
     assert driver.partition.released
+
+
+def test_a_commit_is_open_until_it_is_answered() -> None:
+    driver = Driver().ready()
+    driver.one_batch_until(WriteLedger)
+    driver.until(Commit, driver.partition.answered(None, driver.now))
+    assert driver.partition.commit_open
+    driver.partition.failed(Retryable("no answer", "timeout"), driver.now)
+    assert driver.partition.commit_open, "it may still be applied"
+    driver.now += 1
+    driver.until(Commit, driver.partition.tick(driver.now))
+    driver.until(None, driver.partition.answered(None, driver.now))
+    assert not driver.partition.commit_open
+
+
+def test_a_commit_that_was_refused_is_not_open() -> None:
+    driver = Driver().ready()
+    driver.one_batch_until(WriteLedger)
+    driver.until(Commit, driver.partition.answered(None, driver.now))
+    driver.partition.failed(Fenced("another generation"), driver.now)
+    assert not driver.partition.commit_open

@@ -15,7 +15,7 @@ def orphan(offset: int, topic: str = "T", day: int = DAY) -> Orphan:
 
 
 def landed(*orphans: Orphan, passes: tuple[PassRange, ...] = ()) -> Landed:
-    return Landed(passes, orphans, other_topic_ids=False)
+    return Landed(passes, orphans)
 
 
 def ledger(first: int, end: int, number: int = 0, topic: str = "T", group: str = "g") -> PassRange:

@@ -19,6 +19,10 @@ class Group:
     def __init__(self) -> None:
         self.polls: list[int] = []
         self.paused: set[int] = set()
+        self.leaving = False
+
+    def leave_soon(self) -> None:
+        self.leaving = True
 
     def poll(self, records_max: int, _timeout: float) -> dict[int, Any]:
         self.polls.append(records_max)
@@ -66,3 +70,15 @@ def test_a_partition_in_recovery_reads_nothing() -> None:
     assert group.paused == {0}
     assert worker._owned[0].paused
     assert not worker._owned[1].paused
+
+
+@pytest.mark.parametrize("unanswered", [True, False])
+def test_who_gives_a_partition_away_with_an_unanswered_commit_leaves_the_group(unanswered: bool) -> None:
+    """Or the commit might be applied after the new owner's own."""
+    group = Group()
+    worker = make(group, moving={"commit_open": unanswered, "released": False, "number": 0, "leave": lambda _now: []})
+    worker._setup = cast("Any", SimpleNamespace(timing=SimpleNamespace(revoke=0.0)))
+    worker._telemetry = cast("Any", SimpleNamespace(rebalanced=lambda: None, gone=lambda _number: None))
+    worker.release([0])
+    assert worker.owned == []
+    assert group.leaving == unanswered
