@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -93,8 +94,8 @@ class Telemetry:
         metrics.records_expired_total.labels(*labels).inc(batch.expired)
         metrics.offsets_missing_total.labels(*labels).inc(batch.missing)
         metrics.records_key_mismatch_total.inc(batch.key_mismatches)
-        for letter in batch.letters:
-            metrics.records_rejected_total.labels(*labels, letter.code).inc()
+        for code, count in Counter([letter.code for letter in batch.letters]).items():
+            metrics.records_rejected_total.labels(*labels, code).inc(count)
         metrics.batch_rows.observe(batch.inserted)
         metrics.batch_bytes.observe(batch.size_bytes)
         metrics.batch_close_total.labels(fact.reason).inc()

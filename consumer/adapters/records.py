@@ -10,7 +10,7 @@ import pyarrow as pa
 from confluent_kafka import Message
 
 from consumer.adapters.kafka import Fetched
-from consumer.core.batch import DeadLetter, Judged, Run
+from consumer.core.batch import I64, DeadLetter, Reject, Run
 from consumer.core.dedupe import hash_keys
 from consumer.core.payment import judge
 
@@ -33,26 +33,40 @@ def to_run(fetched: Fetched, next_offset: int) -> Run | None:
 
 
 def _judged_run(messages: Sequence[Message], next_offset: int, eof: int | None) -> Run:
-    offsets = cast("list[int]", [m.offset() for m in messages])
+    offsets = _offsets(messages)
     values = [m.value() for m in messages]
-    times = [m.timestamp()[1] for m in messages]  # -1 where the record has none
+    # Timestamps are -1 where the record has none.
+    times = np.fromiter([m.timestamp()[1] for m in messages], np.int64, len(messages))
     judged = judge(values, [m.key() for m in messages], times, offsets)
-    all_offsets = np.asarray(offsets, np.int64)
-    end = offsets[-1] + 1
+    end = int(offsets[-1]) + 1
     return Run(
         first=next_offset,
         end=max(end, eof) if eof is not None else end,
-        offsets=all_offsets,
+        offsets=offsets,
         rows=judged.rows,
-        valid_offsets=all_offsets[judged.index],
+        valid_offsets=offsets[judged.index] if len(judged.index) < len(offsets) else offsets,
         seconds=judged.seconds,
         keys=_keys(judged.rows),
-        letters=_letters(judged, messages, times, offsets),
+        letters=_letters(judged.rejects, messages),
         ignored=judged.ignored,
         key_mismatches=judged.key_mismatches,
-        size_bytes=sum([len(v) for v in values if v is not None]),
-        oldest_ms=max(times[0], 0),
+        size_bytes=_size(values),
+        oldest_ms=max(int(times[0]), 0),
     )
+
+
+def _offsets(messages: Sequence[Message]) -> I64:
+    first, last = cast("int", messages[0].offset()), cast("int", messages[-1].offset())
+    if last - first == len(messages) - 1:  # they ascend, so none is missing in between
+        return np.arange(first, last + 1)
+    return np.fromiter([cast("int", m.offset()) for m in messages], np.int64, len(messages))
+
+
+def _size(values: Sequence[bytes | None]) -> int:
+    try:
+        return sum(map(len, values))  # type: ignore[arg-type]
+    except TypeError:
+        return sum([len(value) for value in values if value is not None])
 
 
 def _keys(rows: pa.RecordBatch) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
@@ -62,19 +76,23 @@ def _keys(rows: pa.RecordBatch) -> np.ndarray[tuple[int, ...], np.dtype[np.uint6
     return hash_keys(rows.column("sessionId"), codes)
 
 
-def _letters(judged: Judged, messages: Sequence[Message], times: list[int], offsets: list[int]) -> list[DeadLetter]:
-    return [
-        DeadLetter(
-            key=(message := messages[reject.index]).key(),
-            value=message.value(),
-            headers=tuple(cast("Headers", message.headers() or ())),
-            offset=offsets[reject.index],
-            timestamp_ms=times[reject.index],
-            code=reject.code,
-            message=reject.message,
+def _letters(rejects: Sequence[Reject], messages: Sequence[Message]) -> list[DeadLetter]:
+    letters = []
+    for reject in rejects:
+        message = messages[reject.index]
+        headers = cast("Headers | None", message.headers())
+        letters.append(
+            DeadLetter(
+                message.key(),
+                message.value(),
+                tuple(headers) if headers else (),
+                cast("int", message.offset()),
+                message.timestamp()[1],
+                reject.code,
+                reject.message,
+            )
         )
-        for reject in judged.rejects
-    ]
+    return letters
 
 
 def _gap(first: int, end: int) -> Run:

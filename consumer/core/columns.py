@@ -104,10 +104,37 @@ def rows(columns: Columns, offsets: I64) -> pa.RecordBatch:
 
 def count_mismatches(session_ids: pa.StringArray, keys: Sequence[bytes | None]) -> int:
     """How many keys are not the bytes of their sessionId; a missing key is none."""
-    ids, given = session_ids.view(pa.binary()), pa.array(keys, pa.binary())
-    if ids.equals(given):
+    if _are_bytes_of(keys, session_ids):
         return 0
+    ids, given = session_ids.view(pa.binary()), pa.array(keys, pa.binary())
     return len(keys) - int(pc.sum(pc.equal(ids, given)).as_py() or 0)
+
+
+def _are_bytes_of(keys: Sequence[bytes | None], texts: pa.StringArray) -> bool:
+    """Whether each key is the bytes of its text; `texts` begins where its buffers do.
+
+    Joined they are the same bytes, and each is as long as its text: much cheaper than an array of them.
+    """
+    if len(texts) == 0:
+        return True
+    offsets, data = _buffers(texts)
+    try:
+        joined = b"".join(keys)  # type: ignore[arg-type]
+    except TypeError:  # one has no key
+        return False
+    if joined != data.tobytes():
+        return False
+    lengths = np.diff(offsets)
+    least, most = int(lengths.min(initial=0)), int(lengths.max(initial=0))
+    if least == most:
+        return len(set(map(len, keys))) <= 1  # type: ignore[arg-type]
+    return list(map(len, keys)) == lengths.tolist()  # type: ignore[arg-type]
+
+
+def _buffers(texts: pa.StringArray) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
+    """Offsets, one more than there are texts, and the bytes between the first and the last."""
+    offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    return offsets, np.frombuffer(texts.buffers()[2] or b"", np.uint8)[offsets[0] : offsets[-1]]
 
 
 def _cents(data: list[PaymentData]) -> tuple[I64, _Bools]:

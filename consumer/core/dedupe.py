@@ -117,7 +117,7 @@ class KeyIndex:
         present = np.unique(days)
         for day in present.tolist():
             if (partition, day) in self._days:
-                self._add((partition, day), keys if len(present) == 1 else keys[days == day])
+                self._add((partition, day), keys if len(present) == 1 else keys[days == day], new=True)
         self._in_use.pop(partition, None)
         self._evict()
 
@@ -146,13 +146,16 @@ class KeyIndex:
                     left = left[~here]
         return found
 
-    def _add(self, entry: Entry, keys: Keys) -> None:
+    def _add(self, entry: Entry, keys: Keys, *, new: bool = False) -> None:
         held = self._days.get(entry)
         if held is None:
             held = self._days[entry] = KeySet()
             self._bytes += DAY_OVERHEAD_BYTES
         before = held.nbytes
-        held.add(keys)
+        if new:  # what is kept was not here and does not repeat: `duplicates` has just looked
+            held.add_new(keys)
+        else:
+            held.add(keys)
         self._bytes += held.nbytes - before
         self._days.move_to_end(entry)
 

@@ -77,6 +77,14 @@ class KeySet:
             self._place(*self._absent(*_sorted_distinct(low, high)))
         return self._count - before
 
+    def add_new(self, keys: Keys) -> None:
+        """Add rows of which none is here yet and none occurs twice: half the price of `add`. (One that is not new
+        would be held twice, which takes room and confuses nothing.)"""
+        self._reserve(self._count + len(keys))
+        for _, low, high in _chunks(keys):
+            order = np.argsort(low)
+            self._place(low[order], high[order])
+
     def _absent(self, low: Words, high: Words) -> tuple[Words, Words]:
         """Those that are not here yet; makes room for them."""
         found = np.zeros(len(low), dtype=np.bool_)

@@ -37,26 +37,27 @@ _REFUSALS_IN_A_ROW = 4
 def judge(
     values: Sequence[bytes | None],
     keys: Sequence[bytes | None],
-    timestamps_ms: Sequence[int],
-    offsets: Sequence[int],
+    timestamps_ms: Sequence[int] | I64,
+    offsets: Sequence[int] | I64,
 ) -> Judged:
     """Judge consecutive records of one partition, given column by column.
 
     `timestamps_ms` are the Kafka records' own (milliseconds since 1970, -1 where there is none). Rejects and
     rows come in the order of the records. Raises nothing for bad data.
     """
-    decoded = _decode(values, timestamps_ms)
+    kafka_ms, places = np.asarray(timestamps_ms, np.int64), np.asarray(offsets, np.int64)
+    decoded = _decode(values, kafka_ms)
     index = np.arange(len(values))
     if decoded.unread:
         index = np.delete(index, decoded.unread)
-    found = columns.examine(decoded.payments, np.asarray(timestamps_ms, np.int64)[index])
-    refusals = _settle(found, timestamps_ms, index)
+    found = columns.examine(decoded.payments, kafka_ms[index] if decoded.unread else kafka_ms)
+    refusals = _settle(found, kafka_ms, index)
     if refusals:
         found, index = columns.without(found, list(refusals)), np.delete(index, list(refusals))
     if len(index) < len(values):
-        keys = [keys[at] for at in index.tolist()]
+        keys, places = [keys[at] for at in index.tolist()], places[index]
     return Judged(
-        rows=columns.rows(found, np.asarray(offsets, np.int64)[index]),
+        rows=columns.rows(found, places),
         index=index,
         seconds=found.seconds,
         rejects=sorted([*decoded.rejects, *refusals.values()], key=attrgetter("index")),
@@ -88,18 +89,18 @@ class _Decoded:
         return len(rejects) >= _REFUSALS_IN_A_ROW and rejects[-_REFUSALS_IN_A_ROW].index > at - _REFUSALS_IN_A_ROW
 
 
-def _decode(values: Sequence[bytes | None], timestamps_ms: Sequence[int]) -> _Decoded:
+def _decode(values: Sequence[bytes | None], kafka_ms: I64) -> _Decoded:
     decoded = _Decoded()
-    keep = decoded.payments.append
     decode: Callable[[bytes], Payment] = _decode_closed
     rest = iter(_bounded(values))
+    times: list[int] = []
     while True:
         try:
-            for value in rest:
-                keep(decode(value))
+            decoded.payments.extend(map(decode, rest))  # all up to the first that is refused
         except _DECODING_ERRORS as error:
+            times = times or kafka_ms.tolist()
             at = len(decoded.payments) + len(decoded.unread)
-            judged, unknown_fields = _look_again(values[at], int(timestamps_ms[at]), at, error)
+            judged, unknown_fields = _look_again(values[at], times[at], at, error)
         else:
             return decoded
         decoded.add(at, judged)
@@ -108,7 +109,7 @@ def _decode(values: Sequence[bytes | None], timestamps_ms: Sequence[int]) -> _De
         elif decoded.refused_lately(at):
             for _ in rest:
                 at += 1
-                judged = verdict(values[at], int(timestamps_ms[at]), at)
+                judged = verdict(values[at], times[at], at)
                 decoded.add(at, judged)
                 if not isinstance(judged, Reject):
                     break
@@ -159,7 +160,7 @@ def _check_skipped(value: bytes) -> None:
         raise msgspec.ValidationError("nested too deep")
 
 
-def _settle(found: columns.Columns, timestamps_ms: Sequence[int], index: I64) -> dict[int, Reject]:
+def _settle(found: columns.Columns, kafka_ms: I64, index: I64) -> dict[int, Reject]:
     """Have the exact judge settle the suspects; returns those refused by their place among the columns."""
     refusals = {}
     suspects = found.suspects
@@ -167,7 +168,7 @@ def _settle(found: columns.Columns, timestamps_ms: Sequence[int], index: I64) ->
         suspects.tolist(), index[suspects].tolist(), found.timely[suspects].tolist(), strict=True
     ):
         seconds = int(found.seconds[place]) if timely else None
-        judged = settle(found.payments[place], int(timestamps_ms[at]), at, seconds)
+        judged = settle(found.payments[place], int(kafka_ms[at]), at, seconds)
         if isinstance(judged, Reject):
             refusals[place] = judged
         else:
