@@ -126,9 +126,11 @@ def _are_bytes_of(keys: Sequence[bytes | None], texts: pa.StringArray) -> bool:
         return False
     lengths = np.diff(offsets)
     least, most = int(lengths.min(initial=0)), int(lengths.max(initial=0))
+    given = map(len, keys)  # type: ignore[arg-type]
     if least == most:
-        return len(set(map(len, keys))) <= 1  # type: ignore[arg-type]
-    return list(map(len, keys)) == lengths.tolist()  # type: ignore[arg-type]
+        return len(set(given)) == 1
+    same: bool = list(given) == lengths.tolist()
+    return same
 
 
 def _buffers(texts: pa.StringArray) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:

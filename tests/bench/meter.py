@@ -9,13 +9,16 @@ from pathlib import Path
 
 import psutil
 
+STEADY = 0.95
+"""Share of all rows at which the stretch ends."""
 POLL_SECONDS = 0.1
 """Asking for progress costs ClickHouse a millisecond; ten times a second is within the noise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The stretch from the first progress seen to the last row, so that nobody's start-up counts."""
+    """The steady stretch from the first progress seen to `STEADY`, so that nobody's start-up counts, nor how long a
+    last batch waits for records that don't come."""
 
     rows: int
     seconds: float
@@ -40,11 +43,13 @@ def watch(progress: Callable[[], int], rows: int, pids: Mapping[str, int | None]
     while not (first := progress()):
         _wait(deadline, 0, rows)
     cpu, began = _cpu(processes), time.perf_counter()
-    while (now := progress()) < rows:
+    while (now := progress()) < STEADY * rows:
         _wait(deadline, now, rows)
     seconds, after = time.perf_counter() - began, _cpu(processes)
     if now == first:
         raise ValueError("all was there at the first look: too few events to measure anything")
+    while (landed := progress()) < rows:
+        _wait(deadline, landed, rows)
     spent = {role: after[role] - cpu[role] for role in processes}
     return Measured(now - first, seconds, spent, {role: _peak(process.pid) for role, process in processes.items()})
 

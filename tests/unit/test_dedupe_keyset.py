@@ -33,6 +33,21 @@ def test_it_is_a_set(batches: list[list[tuple[int, int]]], asked: list[tuple[int
     assert list(mine.contains(rows(everything))) == [pair in model for pair in everything]
 
 
+@settings(deadline=None)
+@given(BATCHES, st.lists(st.tuples(HALVES, HALVES), max_size=60))
+def test_new_keys_are_added_for_half_the_price(
+    batches: list[list[tuple[int, int]]], asked: list[tuple[int, int]]
+) -> None:
+    mine, model = KeySet(), set[tuple[int, int]]()
+    for batch in batches:
+        new = [pair for pair in dict.fromkeys(batch) if pair not in model]
+        mine.add_new(rows(new))
+        model.update(new)
+        assert len(mine) == len(model)
+    everything = [*model, *asked]
+    assert list(mine.contains(rows(everything))) == [pair in model for pair in everything]
+
+
 def test_an_empty_slot_is_no_key_of_zeroes() -> None:
     mine = KeySet()
     mine.add(rows([(0, 1)]))

@@ -192,7 +192,7 @@ def test_columns_given_as_arrays_are_taken_like_lists() -> None:
     values = [USUAL, None, USUAL.replace(b"25.00", b"1.001"), USUAL]
     keys = [b"k"] * 4
     lists = judge(values, keys, [KAFKA_MS] * 4, [5, 6, 8, 9])
-    arrays = judge(values, keys, np.full(4, KAFKA_MS), np.array([5, 6, 8, 9]))  # type: ignore[arg-type]
+    arrays = judge(values, keys, np.full(4, KAFKA_MS), np.array([5, 6, 8, 9]))
     assert lists.rows.equals(arrays.rows)
     assert lists.rejects == arrays.rejects
     assert lists.rows["kafkaOffset"].to_pylist() == [5, 9]
@@ -314,3 +314,25 @@ def test_after_a_run_of_rejects_good_records_are_cheap_again(monkeypatch: pytest
     judged = judge_values([USUAL, *[b"x"] * 20, *[USUAL] * 50, *[b"x"] * 20])
     assert judged.index.tolist() == [0, *range(21, 71)]
     assert asked == [*range(1, 22), *range(71, 91)], "one good record too many is asked about, to end the run"
+
+
+@pytest.mark.parametrize(
+    ("session_ids", "keys", "mismatches"),
+    [
+        (["ab", "cd"], [b"ab", b"cd"], 0),
+        (["ab", "c"], [b"ab", b"c"], 0),
+        (["ab", "c"], [b"a", b"bc"], 2),  # the same bytes when joined
+        (["ab", "cd"], [b"abc", b"d"], 2),
+        (["ab", "cd"], [b"ab", None], 1),
+        (["ab", "cd"], [b"", b"abcd"], 2),
+        (["\u00e9", "z"], ["\u00e9".encode(), b"z"], 0),
+        (["\u00e9", "z"], [b"\xe9", b"z"], 1),
+    ],
+)
+def test_a_key_is_the_bytes_of_its_session_id(
+    session_ids: list[str], keys: list[bytes | None], mismatches: int
+) -> None:
+    values = [USUAL.replace(b"3b241101-e2bb-4255-8caf-4136c566a962", each.encode()) for each in session_ids]
+    judged = judge(values, keys, [KAFKA_MS] * len(keys), list(range(len(keys))))
+    assert judged.rows.num_rows == len(keys)
+    assert judged.key_mismatches == mismatches
