@@ -30,6 +30,7 @@ _decode_closed = msgspec.json.Decoder(ClosedPayment).decode
 _decode_open = msgspec.json.Decoder(Payment).decode
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
 _DECODING_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_INDEX = attrgetter("index")
 _REFUSALS_IN_A_ROW = 4
 """After so many the next record is likely to be no better, and the exact judge is asked at once."""
 
@@ -60,7 +61,7 @@ def judge(
         rows=columns.rows(found, places),
         index=index,
         seconds=found.seconds,
-        rejects=sorted([*decoded.rejects, *refusals.values()], key=attrgetter("index")),
+        rejects=sorted([*decoded.rejects, *refusals.values()], key=_INDEX) if refusals else decoded.rejects,
         ignored=len(decoded.unread) - len(decoded.rejects),
         key_mismatches=columns.count_mismatches(found.session_ids, keys),
     )
@@ -76,12 +77,13 @@ class _Decoded:
     rejects: list[Reject] = field(default_factory=list)
 
     def add(self, at: int, judged: Payment | Reject | None) -> None:
-        if isinstance(judged, Payment):
-            self.payments.append(judged)
-            return
-        self.unread.append(at)
-        if judged is not None:
+        if isinstance(judged, Reject):
+            self.unread.append(at)
             self.rejects.append(judged)
+        elif judged is None:
+            self.unread.append(at)
+        else:
+            self.payments.append(judged)
 
     def refused_lately(self, at: int) -> bool:
         """Whether the last few records up to this place were all refused."""
@@ -110,9 +112,11 @@ def _decode(values: Sequence[bytes | None], kafka_ms: I64) -> _Decoded:
             for _ in rest:
                 at += 1
                 judged = verdict(values[at], times[at], at)
-                decoded.add(at, judged)
                 if not isinstance(judged, Reject):
+                    decoded.add(at, judged)
                     break
+                decoded.unread.append(at)
+                decoded.rejects.append(judged)
 
 
 def _bounded(values: Sequence[bytes | None]) -> Sequence[bytes]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 Problem = tuple[str, str, str]
 """Code, path and message of a reject."""
 
-ABSENT: Final = object()
+ABSENT: Final = msgspec.UNSET
 """In the place of a field that is not there."""
 INFINITY: Final = float("inf")
 """What a number too large for a double is read as."""

@@ -30,7 +30,7 @@ class NotJson(str):
     __slots__ = ()
 
 
-_TOO_DEEP = NotJson(f"is nested deeper than {DEPTH_MAX} levels")
+TOO_DEEP = NotJson(f"is nested deeper than {DEPTH_MAX} levels")
 
 
 def parse(value: bytes) -> object:
@@ -45,8 +45,8 @@ def parse(value: bytes) -> object:
     except msgspec.ValidationError:
         document = _parse_long_integers(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return _explain(value, error)
-    return _TOO_DEEP if too_deep(value) else document
+        return explain(value, error)
+    return TOO_DEEP if too_deep(value) else document
 
 
 def too_deep(value: bytes) -> bool:
@@ -67,12 +67,13 @@ def _parse_long_integers(value: bytes) -> object:
         text = value.decode()
         return json.loads(text, parse_int=lambda digits: int(digits[:_DIGITS_KEPT]))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return _explain(value, error)
+        return explain(value, error)
 
 
-def _explain(value: bytes, error: Exception) -> NotJson:
+def explain(value: bytes, error: Exception) -> NotJson:
+    """What msgspec's error says of `value`, in our words."""
     if isinstance(error, RecursionError):
-        return _TOO_DEEP
+        return TOO_DEEP
     if value.startswith(b"\xef\xbb\xbf"):
         return NotJson("starts with a byte order mark")
     try:

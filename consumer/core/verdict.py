@@ -10,11 +10,14 @@ import re
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from consumer.core import strict_json, timestamps
 from consumer.core.batch import Reject
 from consumer.core.contract import (
     AGE_MS_MAX,
     AHEAD_MS_MAX,
+    DEPTH_MAX,
     EVENT,
     EVENT_TYPES,
     PAYMENT_METHODS,
@@ -23,17 +26,23 @@ from consumer.core.contract import (
     USD_MAX,
     USD_NOISE,
     VALUE_BYTES_MAX,
+    LooseData,
+    LoosePayment,
     Payment,
     PaymentData,
 )
 from consumer.core.problems import ABSENT, INFINITY, Problem, kind, quote, wrong, wrong_type
 
+_decode = msgspec.json.Decoder(LoosePayment, float_hook=float).decode
+"""With the hook, as in `strict_json`, 1e400 is infinity and no error."""
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f]")
 _NOISE = Decimal(repr(USD_NOISE))
 _SURELY_FINE, _SURELY_WRONG = 0.97 * USD_NOISE, 1.03 * USD_NOISE
 """Doubles near 100 million are 1.5e-8 apart: between these two bounds only decimals can tell."""
 _EVENT_TYPE_EXPECTED = "one of " + ", ".join(EVENT_TYPES)
 _METHOD_EXPECTED = "one of " + ", ".join(PAYMENT_METHODS)
+_NAMES = tuple(zip(LoosePayment.__struct_fields__, LoosePayment.__struct_encode_fields__, strict=True))
+_NAMES_OF_DATA = tuple(zip(LooseData.__struct_fields__, LooseData.__struct_encode_fields__, strict=True))
 _USD_EXPECTED = f"a number 0..{USD_MAX:.2f} in whole cents"
 _SESSION_ID_EXPECTED = f"1..{SESSION_ID_LENGTH_MAX} characters, none of them a control character"
 
@@ -44,14 +53,14 @@ def verdict(value: bytes | None, kafka_ms: int, index: int = 0) -> Payment | Rej
     `kafka_ms` is the Kafka record's timestamp in milliseconds since 1970, negative where it has none;
     `index` is for the reject only.
     """
-    document = _document(value)
-    if isinstance(document, tuple):
-        return Reject(index, *document)
-    event = document.get("event", ABSENT)
-    if type(event) is str and event != EVENT:
+    event = _read(value)
+    if isinstance(event, tuple):
+        return Reject(index, *event)
+    name = event.event
+    if name != EVENT and type(name) is str:
         return None
-    problem = _check(document, event, kafka_ms)
-    return Reject(index, *problem) if problem else _payment(document)
+    problem = _check(event, kafka_ms)
+    return Reject(index, *problem) if problem else _payment(event)
 
 
 def settle(payment: Payment, kafka_ms: int, index: int, seconds: int | None = None) -> tuple[int, int] | Reject:
@@ -72,73 +81,91 @@ def settle(payment: Payment, kafka_ms: int, index: int, seconds: int | None = No
     return Reject(index, *problem) if problem else (cents, seconds)
 
 
-def _document(value: bytes | None) -> dict[str, Any] | Problem:
-    if value is None:
-        return "empty", "", "value is null (a tombstone), expected a JSON object"
+def _read(value: bytes | None) -> LoosePayment | Problem:
+    if not value:
+        found = "is null (a tombstone)" if value is None else "has no bytes"
+        return "empty", "", f"value {found}, expected a JSON object"
     if len(value) > VALUE_BYTES_MAX:
         return "too_large", "", f"value is {len(value)} bytes, expected at most {VALUE_BYTES_MAX}"
-    if not value:
-        return "empty", "", "value has no bytes, expected a JSON object"
+    try:
+        event = _decode(value)
+        if not value.isascii():
+            value.decode()  # of what it skips, msgspec checks all but this
+    except msgspec.ValidationError:
+        return _read_unusual(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return "not_json", "", f"value {strict_json.explain(value, error)}"
+    if (value.count(b"{") > DEPTH_MAX or b"[" in value) and strict_json.too_deep(value):
+        return "not_json", "", f"value {strict_json.TOO_DEEP}"
+    return event
+
+
+def _read_unusual(value: bytes) -> LoosePayment | Problem:
+    """No object, or `data` is none, or an integer is too long."""
     document = strict_json.parse(value)
-    if type(document) is dict:
-        return document
     if type(document) is strict_json.NotJson:
         return "not_json", "", f"value {document}"
-    return "not_an_object", "", f"value is {kind(document)}, expected a JSON object"
+    if type(document) is not dict:
+        return "not_an_object", "", f"value is {kind(document)}, expected a JSON object"
+    data: Any = document.get("data", ABSENT)
+    if type(data) is dict:
+        data = LooseData(**{name: data[key] for name, key in _NAMES_OF_DATA if key in data})
+    fields = {name: document[key] for name, key in _NAMES if key in document}
+    return LoosePayment(**{**fields, "data": data})
 
 
-def _check(document: dict[str, Any], event: object, kafka_ms: int) -> Problem | None:
-    if event != EVENT:
-        return wrong_type("event", event, f'the string "{EVENT}" or the name of another event')
-    problem = _check_integer("userId", document.get("userId", ABSENT), 1)
-    if problem:
-        return problem
-    seconds = _seconds(document.get("timestamp"), kafka_ms)
+def _check(event: LoosePayment, kafka_ms: int) -> Problem | None:
+    if event.event != EVENT:
+        return wrong_type("event", event.event, f'the string "{EVENT}" or the name of another event')
+    # What is right is told without a call: a topic may be full of records with one thing wrong.
+    user_id = event.user_id
+    if type(user_id) is not int or not 1 <= user_id <= UINT32_MAX:
+        return _wrong_integer("userId", user_id, 1)
+    seconds = _seconds(event.timestamp, kafka_ms)
     if isinstance(seconds, tuple):
         return seconds
-    data = document.get("data", ABSENT)
-    if type(data) is not dict:
+    data = event.data
+    if type(data) is not LooseData:
         return wrong_type("data", data, "an object with the fields of the payment")
-    return (
-        _check_choice("data.eventType", data.get("eventType", ABSENT), EVENT_TYPES, _EVENT_TYPE_EXPECTED)
-        or _check_choice("data.paymentMethod", data.get("paymentMethod", ABSENT), PAYMENT_METHODS, _METHOD_EXPECTED)
-        or _check_usd(data.get("usdAmount", ABSENT))
-        or _check_integer("data.buzzAmount", data.get("buzzAmount", ABSENT), 0)
-        or _check_session_id(data.get("sessionId", ABSENT))
-        or _check_error_message(data.get("errorMessage"))
-    )
+    if data.event_type not in EVENT_TYPES:
+        return _wrong_choice("data.eventType", data.event_type, _EVENT_TYPE_EXPECTED)
+    if data.payment_method not in PAYMENT_METHODS:
+        return _wrong_choice("data.paymentMethod", data.payment_method, _METHOD_EXPECTED)
+    problem = _check_usd(data.usd_amount)
+    if problem is not None:
+        return problem
+    buzz = data.buzz_amount
+    if type(buzz) is not int or not 0 <= buzz <= UINT32_MAX:
+        return _wrong_integer("data.buzzAmount", buzz, 0)
+    return _check_session_id(data.session_id) or _check_error_message(data.error_message)
 
 
-def _payment(document: dict[str, Any]) -> Payment:
-    """Of a document without a problem."""
-    data = document["data"]
+def _payment(event: LoosePayment) -> Payment:
+    """Of an event without a problem."""
+    data: Any = event.data
     return Payment(
         EVENT,
-        document["userId"],
+        event.user_id,
         PaymentData(
-            data["eventType"],
-            data["paymentMethod"],
-            float(data["usdAmount"]),
-            data["buzzAmount"],
-            data["sessionId"],
-            data.get("errorMessage"),
+            data.event_type,
+            data.payment_method,
+            float(data.usd_amount),
+            data.buzz_amount,
+            data.session_id,
+            data.error_message,
         ),
-        document.get("timestamp"),
+        event.timestamp,
     )
 
 
-def _check_integer(path: str, value: object, lowest: int) -> Problem | None:
-    if type(value) is int and lowest <= value <= UINT32_MAX:
-        return None
+def _wrong_integer(path: str, value: object, lowest: int) -> Problem:
     expected = f"an integer {lowest}..{UINT32_MAX}, written without fraction or exponent"
     if type(value) is int:
         return wrong("out_of_range", path, value, expected)
     return wrong_type(path, value, expected)
 
 
-def _check_choice(path: str, value: object, choices: tuple[str, ...], expected: str) -> Problem | None:
-    if value in choices:
-        return None
+def _wrong_choice(path: str, value: object, expected: str) -> Problem:
     if type(value) is str:
         return wrong("not_in_enum", path, value, expected)
     return wrong_type(path, value, expected)
@@ -195,6 +222,12 @@ def _seconds(timestamp: object, kafka_ms: int) -> int | Problem:
         seconds = timestamps.parse(timestamp)
         if isinstance(seconds, str):
             return _bad_timestamp(seconds, timestamp)
+        if (
+            0 <= seconds <= UINT32_MAX
+            and kafka_ms >= 0
+            and -AGE_MS_MAX <= seconds * 1000 - kafka_ms < AHEAD_MS_MAX - 1000
+        ):
+            return seconds
         problem = _misplaced(timestamp, seconds, kafka_ms)
         return _bad_timestamp(problem, timestamp) if problem else seconds
     if timestamp is not None:

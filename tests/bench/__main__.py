@@ -1,8 +1,9 @@
-"""usage: python -m tests.bench [pipeline | dedupe | payment] [options]
+"""usage: python -m tests.bench [pipeline | dedupe | payment | garbage] [options]
 
 pipeline   from a topic into a table, against ClickHouse's own Kafka engine (the default)
 dedupe     the duplicate index: sets, hashes, the life of a batch, reading days from ClickHouse
 payment    what judging a record costs
+garbage    a topic of broken records next to a clean one
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHES = ("pipeline", "dedupe", "payment")
+BENCHES = ("pipeline", "dedupe", "payment", "garbage")
 
 
 def main() -> None:

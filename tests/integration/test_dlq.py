@@ -51,7 +51,11 @@ class Bin:
             self.letters,
             key=letter.key,
             value=letter.value,
-            headers=headers_of(letter, fields.get("source", self.topic).encode(), b"%d" % source_partition),
+            headers=headers_of(
+                letter,
+                ("zkp2p.source.topic", fields.get("source", self.topic)),
+                ("zkp2p.source.partition", str(source_partition)),
+            ),
             timestamp=fields["at_ms"],
             partition=fields.get("partition", 0),
         )
