@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from consumer.adapters.kafka import Group
+from consumer.adapters.group import Group
 from consumer.adapters.metrics import Metrics
 from consumer.core.effects import Commit
 from consumer.core.errors import ConsumerError

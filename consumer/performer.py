@@ -12,7 +12,7 @@ from typing import Any
 from prometheus_client import Histogram
 
 from consumer.adapters.dead_letters import DeadLetters
-from consumer.adapters.kafka import Lookup
+from consumer.adapters.lookup import Lookup
 from consumer.adapters.metrics import Metrics
 from consumer.adapters.store import Store
 from consumer.core.effects import (

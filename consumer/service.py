@@ -21,9 +21,10 @@ from consumer import __version__
 from consumer.adapters.clock import Clock
 from consumer.adapters.coverage import Coverage
 from consumer.adapters.dead_letters import DeadLetters
+from consumer.adapters.group import Group
 from consumer.adapters.health import Health
 from consumer.adapters.http import HttpServer
-from consumer.adapters.kafka import Group, Lookup
+from consumer.adapters.lookup import Lookup
 from consumer.adapters.metrics import Metrics
 from consumer.adapters.store import Store
 from consumer.core.buffer import Limits

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import structlog
 
-from consumer.adapters.kafka import Group
+from consumer.adapters.group import Group
 from consumer.adapters.logs import Summary
 from consumer.adapters.metrics import Metrics
 from consumer.core.batch import Batch

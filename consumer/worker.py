@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import structlog
 
+from consumer.adapters.group import Fetched, Group
 from consumer.adapters.health import Health
-from consumer.adapters.kafka import Fetched, Group
 from consumer.adapters.records import to_run
 from consumer.committer import Committer
 from consumer.core.dedupe import KeyIndex

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from confluent_kafka import Message
 
-from consumer.adapters.kafka import Fetched
+from consumer.adapters.group import Fetched
 from consumer.core.batch import I64, DeadLetter, Reject, Run
 from consumer.core.dedupe import hash_keys
 from consumer.core.payment import judge

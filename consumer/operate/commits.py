@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from consumer.adapters.kafka import Lookup
+from consumer.adapters.lookup import Lookup
 from consumer.operate.kafka_log import KafkaLog
 from consumer.settings import KafkaSettings
 

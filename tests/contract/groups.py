@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 
-from consumer.adapters.kafka import _commit_error
+from consumer.adapters.group import _commit_error
 from consumer.sim.broker import Broker
 from consumer.sim.group import Group
 from consumer.sim.scheduler import Scheduler

@@ -11,7 +11,8 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from consumer.adapters.coverage import LOOK_SECONDS, Coverage
-from consumer.adapters.kafka import Group, consumer_config
+from consumer.adapters.group import Group
+from consumer.adapters.kafka import consumer_config
 from consumer.settings import KafkaSettings
 from tests.servers import Kafka
 

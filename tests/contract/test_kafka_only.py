@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from consumer.adapters.kafka import Lookup
+from consumer.adapters.lookup import Lookup
 from consumer.settings import KafkaSettings
 from tests.contract.groups import RealCoordinator
 from tests.servers import KafkaServer

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from consumer.adapters.kafka import Lookup
+from consumer.adapters.lookup import Lookup
 from consumer.core.errors import Retryable
 from consumer.settings import KafkaSettings
 from tests.servers import KafkaServer

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from confluent_kafka import Producer, TopicPartition
 
-from consumer.adapters.kafka import Fetched, Group
+from consumer.adapters.group import Fetched, Group
 from consumer.core.errors import Retryable
 from consumer.settings import KafkaSettings
 from tests.servers import Kafka

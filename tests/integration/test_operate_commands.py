@@ -10,7 +10,7 @@ import orjson
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from consumer.adapters.kafka import Lookup
+from consumer.adapters.lookup import Lookup
 from consumer.core.errors import Retryable
 from consumer.core.lease import Note
 from consumer.operate import kafka_log
