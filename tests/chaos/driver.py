@@ -117,6 +117,8 @@ class Driver:
 
     def start(self, member: Member, armed: str = "") -> None:
         if not member.running:
+            if member.exit_code is not None:
+                self._ended(member)  # or nobody would ever see how
             self._down.discard(member.name)
             member.start(armed=armed)
 
