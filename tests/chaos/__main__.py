@@ -1,4 +1,4 @@
-"""usage: python -m tests.chaos --kills N --seed S [--members 3] [--events E], or --failover"""
+"""usage: python -m tests.chaos --kills N --seed S [--members 3] [--events E], or --failover, or --soak MINUTES"""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections import Counter
 
 from tests.chaos.failover import measure
 from tests.chaos.run import Outcome, run
+from tests.chaos.soak import soak
 from tests.chaos.strikes import STEPS
 
 
@@ -22,7 +23,12 @@ def main() -> int:
     parser.add_argument("--per-second", type=float, default=300.0, help="events produced (%(default)s)")
     parser.add_argument("--failover", action="store_true", help="measure restart and take-over instead")
     parser.add_argument("--session-ms", type=int, default=6000, help="of --failover (%(default)s)")
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="no strikes: does memory stay where it is?")
     asked = parser.parse_args()
+    if asked.soak:
+        lines = list(soak(asked.soak, asked.per_second, say=_say))
+        print("\n".join(lines), flush=True)
+        return int(any(line.startswith("FOUND") for line in lines))
     if asked.failover:
         for line in measure(asked.session_ms, say=_say):
             print(line, flush=True)

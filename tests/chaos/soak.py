@@ -1,0 +1,58 @@
+"""A long quiet run: does the memory of a process stay where it is?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from tests.chaos.driver import Say
+from tests.chaos.stage import PARTITIONS, Stage
+from tests.chaos.verify import verify
+
+SAMPLE_SECONDS = 10.0
+SAY_SECONDS = 60.0
+WARM_UP = 0.25
+"""Share of the time that does not count: allocators and caches reach their size."""
+
+
+def soak(minutes: float, per_second: float, *, say: Say = print) -> Iterator[str]:
+    """The slope of the resident set beside the duplicate index, which grows with its keys; then the usual proof."""
+    times: list[float] = []
+    sizes: list[float] = []
+    with Stage() as stage:
+        member = stage.add_member("m0", static=True)
+        member.start()
+        stage.start_traffic(seed=1, per_second=per_second)
+        stage.wait_until_landing(range(PARTITIONS), 60)
+        began = said = time.monotonic()
+        while (now := time.monotonic()) < began + minutes * 60:
+            if now - began >= WARM_UP * minutes * 60:
+                times.append(now - began)
+                sizes.append((member.rss_bytes - index_bytes(member.metrics())) / 2**20)
+            if now >= said + SAY_SECONDS:
+                said = now
+                landed = sum(stage.ledger_ends().values())
+                say(f"{(now - began) / 60:5.1f} min  RSS {member.rss_bytes / 2**20:6.1f} MiB  landed {landed:,}")
+            time.sleep(SAMPLE_SECONDS)
+        stage.stop_traffic()
+        stage.wait_until_caught_up(60)
+        findings, truth = verify(stage)
+        yield f"truth: {truth.line()}"
+        yield from (f"FOUND {finding}" for finding in findings)
+    slope, error = slope_of(times, sizes)
+    yield (
+        f"{minutes:g} minutes at {per_second:g}/s: RSS without the index {min(sizes):.1f}-{max(sizes):.1f} MiB, slope"
+        f" {slope * 3600:+.2f} +- {error * 3600:.2f} MiB an hour"
+    )
+
+
+def index_bytes(metrics: dict[str, float]) -> float:
+    return metrics.get("dedup_bytes", 0.0)
+
+
+def slope_of(times: list[float], sizes: list[float]) -> tuple[float, float]:
+    """Of the straight line through the samples, and twice its standard error."""
+    (slope, _), covariance = np.polyfit(times, sizes, 1, cov=True)
+    return float(slope), 2 * float(np.sqrt(covariance[0, 0]))
