@@ -11,7 +11,7 @@ from tests.chaos.driver import Say
 from tests.chaos.stage import PARTITIONS, Stage
 from tests.chaos.verify import verify
 
-SAMPLE_SECONDS = 10.0
+SAMPLES = 200
 SAY_SECONDS = 60.0
 WARM_UP = 0.25
 """Share of the time that does not count: allocators and caches reach their size."""
@@ -35,7 +35,7 @@ def soak(minutes: float, per_second: float, *, say: Say = print) -> Iterator[str
                 said = now
                 landed = sum(stage.ledger_ends().values())
                 say(f"{(now - began) / 60:5.1f} min  RSS {member.rss_bytes / 2**20:6.1f} MiB  landed {landed:,}")
-            time.sleep(SAMPLE_SECONDS)
+            time.sleep(minutes * 60 / SAMPLES)
         stage.stop_traffic()
         stage.wait_until_caught_up(60)
         findings, truth = verify(stage)
