@@ -1,9 +1,10 @@
-"""usage: python -m tests.bench [pipeline | dedupe | payment | garbage] [options]
+"""usage: python -m tests.bench [pipeline | dedupe | payment | garbage | dashboard] [options]
 
 pipeline   from a topic into a table, against ClickHouse's own Kafka engine (the default)
 dedupe     the duplicate index: sets, hashes, the life of a batch, reading days from ClickHouse
 payment    what judging a record costs
 garbage    a topic of broken records next to a clean one
+dashboard  the report's queries and the audit over 30 million events
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHES = ("pipeline", "dedupe", "payment", "garbage")
+BENCHES = ("pipeline", "dedupe", "payment", "garbage", "dashboard")
 
 
 def main() -> None:
