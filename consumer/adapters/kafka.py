@@ -61,6 +61,9 @@ def consumer_config(settings: KafkaSettings) -> dict[str, Any]:
     if settings.instance_id:
         protocol["group.instance.id"] = settings.instance_id
     speed: dict[str, Any] = {
+        # So long a rebalance waits for a member that doesn't join, and all others stand still: five minutes by default.
+        # A loop that has not polled for a minute is stuck anyway, says /livez.
+        "max.poll.interval.ms": max(60_000, settings.session_timeout_ms),
         # With its default of a second, librdkafka sleeps whenever its queue is full: a third of the speed.
         "fetch.queue.backoff.ms": 5,
         "queued.min.messages": 200_000,

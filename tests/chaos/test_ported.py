@@ -36,7 +36,8 @@ def assert_truth(stage: Stage) -> None:
 
 
 def test_partitions_move_while_they_are_paused_and_the_broker_pauses(stage: Stage) -> None:
-    stage.add_member("m0", static=True).start()
+    # Without an instance id: a static member may be thrown out for good here, and nobody would start it again.
+    stage.add_member("m0", static=False).start()
     stage.start_traffic(seed=8, per_second=300)
     stage.wait_until_landing(range(PARTITIONS), 60)
     stage.clickhouse.pause()
