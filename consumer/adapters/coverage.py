@@ -14,13 +14,12 @@ from collections.abc import Callable
 from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from consumer.adapters.kafka import client_config
+from consumer.adapters.kafka import REQUEST_SECONDS, client_config
 from consumer.adapters.logs import librdkafka_logger
 from consumer.settings import KafkaSettings
 
 LOOK_SECONDS = 20.0
 """Between two looks. Only what two in a row have seen counts: a rebalance may be under way."""
-REQUEST_SECONDS = 10.0
 
 
 class Coverage:

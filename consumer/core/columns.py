@@ -171,8 +171,7 @@ def _rows_with_control_characters(texts: pa.StringArray) -> I64 | None:
     """Places of texts with U+0000-1F or U+007F-9F in them."""
     if len(texts) == 0:
         return None
-    offsets = np.frombuffer(texts.buffers()[1], np.int32)[: len(texts) + 1]
-    data = np.frombuffer(texts.buffers()[2], np.uint8)[: offsets[-1]]
+    offsets, data = _buffers(texts)
     # One pass for the usual case, where every byte is printable ASCII.
     if len(data) == 0 or int((data - np.uint8(0x20)).max()) < 0x5F:
         return None

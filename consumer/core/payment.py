@@ -112,11 +112,9 @@ def _decode(values: Sequence[bytes | None], kafka_ms: I64) -> _Decoded:
             for _ in rest:
                 at += 1
                 judged = verdict(values[at], times[at], at)
+                decoded.add(at, judged)
                 if not isinstance(judged, Reject):
-                    decoded.add(at, judged)
                     break
-                decoded.unread.append(at)
-                decoded.rejects.append(judged)
 
 
 def _bounded(values: Sequence[bytes | None]) -> Sequence[bytes]:

@@ -10,7 +10,8 @@ One run on one topic (4 partitions, lz4, valid events of the traffic's usual sha
     run      `zkp2p-consumer run` with everything on; stopped by SIGTERM, its rows held against the truth
 
 Rates and CPU count from the first rows that are seen to 95% of all, so that nobody's start-up or joining counts, nor
-how long a last batch waits to be full; the rest must land all the same. The same system moves by a quarter between runs on a shared machine: compare within one run only.
+how long a last batch waits to be full; the rest must land all the same. The same system moves by a quarter between
+runs on a shared machine: compare within one run only.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def soak(minutes: float, per_second: float, *, say: Say = print) -> Iterator[str
         while (now := time.monotonic()) < began + minutes * 60:
             if now - began >= WARM_UP * minutes * 60:
                 times.append(now - began)
-                sizes.append((member.rss_bytes - index_bytes(member.metrics())) / 2**20)
+                sizes.append((member.rss_bytes - member.metrics().get("dedup_bytes", 0.0)) / 2**20)
             if now >= said + SAY_SECONDS:
                 said = now
                 landed = sum(stage.ledger_ends().values())
@@ -46,10 +46,6 @@ def soak(minutes: float, per_second: float, *, say: Say = print) -> Iterator[str
         f"{minutes:g} minutes at {per_second:g}/s: RSS without the index {min(sizes):.1f}-{max(sizes):.1f} MiB, slope"
         f" {slope * 3600:+.2f} +- {error * 3600:.2f} MiB an hour"
     )
-
-
-def index_bytes(metrics: dict[str, float]) -> float:
-    return metrics.get("dedup_bytes", 0.0)
 
 
 def slope_of(times: list[float], sizes: list[float]) -> tuple[float, float]:
