@@ -45,7 +45,7 @@ def parse(value: bytes) -> object:
     except msgspec.ValidationError:
         document = _parse_long_integers(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return explain(value, error)
+        return NotJson(explain(value, error))
     return TOO_DEEP if too_deep(value) else document
 
 
@@ -67,18 +67,18 @@ def _parse_long_integers(value: bytes) -> object:
         text = value.decode()
         return json.loads(text, parse_int=lambda digits: int(digits[:_DIGITS_KEPT]))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return explain(value, error)
+        return NotJson(explain(value, error))
 
 
-def explain(value: bytes, error: Exception) -> NotJson:
+def explain(value: bytes, error: Exception) -> str:
     """What msgspec's error says of `value`, in our words."""
     if isinstance(error, RecursionError):
         return TOO_DEEP
     if value.startswith(b"\xef\xbb\xbf"):
-        return NotJson("starts with a byte order mark")
+        return "starts with a byte order mark"
     try:
         value.decode()
     except UnicodeDecodeError as bad:
-        return NotJson(f"is not UTF-8: byte 0x{value[bad.start]:02x} at {bad.start}")
+        return f"is not UTF-8: byte 0x{value[bad.start]:02x} at {bad.start}"
     words = str(error).removeprefix("JSON is malformed: ")
-    return NotJson("is not JSON: it ends too early" if words == "Input data was truncated" else f"is not JSON: {words}")
+    return "is not JSON: it ends too early" if words == "Input data was truncated" else f"is not JSON: {words}"

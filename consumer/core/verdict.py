@@ -87,9 +87,9 @@ def _read(value: bytes | None) -> LoosePayment | Problem:
     if len(value) > VALUE_BYTES_MAX:
         return "too_large", "", f"value is {len(value)} bytes, expected at most {VALUE_BYTES_MAX}"
     try:
-        event = _decode(value)
         if not value.isascii():
             value.decode()  # of what it skips, msgspec checks all but this
+        event = _decode(value)
     except msgspec.ValidationError:
         return _read_unusual(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
