@@ -182,7 +182,7 @@ def shown(cpu: float | None) -> str:
 
 @contextmanager
 def prepared(events: int) -> Iterator[Bench]:
-    with kafka_server() as kafka, clickhouse_server() as clickhouse, tempfile.TemporaryDirectory() as folder:
+    with kafka_server(quick=False) as kafka, clickhouse_server() as clickhouse, tempfile.TemporaryDirectory() as folder:
         print(f"producing {events:,} events", file=sys.stderr)
         kafka.create_topic(TOPIC, partitions=4, config={"compression.type": "producer"})
         try:

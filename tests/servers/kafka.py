@@ -6,7 +6,7 @@ import shutil
 import time
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -134,8 +134,11 @@ class Kafka(Server):
 
     def read(self, topic: str, timeout_seconds: float = 30.0) -> list[Message]:
         """Every record the topic holds now, each partition in order."""
+        return sorted(self.stream(topic, timeout_seconds), key=lambda m: (m.partition(), m.offset()))
+
+    def stream(self, topic: str, timeout_seconds: float = 30.0) -> Iterator[Message]:
+        """What `read` gives, as it comes, for topics that are better not held in memory."""
         ends = {p: end for p, end in self.end_offsets(topic).items() if end}
-        messages: list[Message] = []
         consumer = Consumer(
             {
                 **self.client_config,
@@ -153,14 +156,13 @@ class Kafka(Server):
                 for message in consumer.consume(1000, 0.2):
                     error = message.error()
                     if error is None:
-                        messages.append(message)
+                        yield message
                     elif error.code() == KafkaError._PARTITION_EOF:
                         ends.pop(message.partition() or 0, None)
                     else:
                         raise KafkaException(error)
         finally:
             consumer.close()
-        return sorted(messages, key=lambda m: (m.partition(), m.offset()))
 
 
 class ForeignKafka(Kafka, Foreign):

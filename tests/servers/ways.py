@@ -38,14 +38,17 @@ def _first(ways: Mapping[str, Callable[[], S]]) -> S:
 
 
 @contextmanager
-def kafka_server() -> Iterator[Kafka]:
-    """A broker for as long as the block runs. Raises Unavailable, saying why, where there is no way to one."""
+def kafka_server(*, quick: bool = True) -> Iterator[Kafka]:
+    """A broker for as long as the block runs. Raises Unavailable, saying why, where there is no way to one.
+
+    `quick`: one of our own starts in half the time and never compiles its best code; False for benches.
+    """
     if address := os.environ.get("ZKP2P_TEST_KAFKA"):
         kafka: Kafka = ForeignKafka(address)
         if not kafka.answers():
             raise RuntimeError(f"no broker answers at ZKP2P_TEST_KAFKA={address}")
     else:
-        kafka = _first({"Docker": DockerKafka, "Maven": KafkaServer})
+        kafka = _first({"Docker": DockerKafka, "Maven": lambda: KafkaServer(quick=quick)})
     try:
         yield kafka
     finally:
