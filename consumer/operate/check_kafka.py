@@ -12,7 +12,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it exports 
     NewTopic,
 )
 
-from consumer.adapters.dead_letters import ROOM_BYTES
+from consumer.adapters.dead_letter_topic import ROOM_BYTES
 from consumer.adapters.kafka import client_config, translate
 from consumer.core.errors import ConsumerError
 from consumer.operate import sample as samples

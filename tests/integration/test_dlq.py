@@ -10,7 +10,7 @@ import orjson
 import pytest
 from confluent_kafka import Message, Producer
 
-from consumer.adapters.dead_letters import DeadLetters, headers_of
+from consumer.adapters.dead_letters import DeadLetters
 from consumer.core.batch import DeadLetter
 from consumer.operate.letters import REPLAY_COUNT, as_bytes, own_headers
 from consumer.settings import KafkaSettings
@@ -51,11 +51,16 @@ class Bin:
             self.letters,
             key=letter.key,
             value=letter.value,
-            headers=headers_of(
-                letter,
+            headers=[
+                *letter.headers,
+                ("zkp2p.error.code", letter.code),
+                ("zkp2p.error.message", letter.message),
                 ("zkp2p.source.topic", fields.get("source", self.topic)),
                 ("zkp2p.source.partition", str(source_partition)),
-            ),
+                ("zkp2p.source.offset", str(letter.offset)),
+                ("zkp2p.source.timestamp", str(letter.timestamp_ms)),
+                ("zkp2p.consumer.version", "1.2.3"),
+            ],
             timestamp=fields["at_ms"],
             partition=fields.get("partition", 0),
         )
