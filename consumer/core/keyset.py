@@ -13,6 +13,7 @@ together and get its slots by their rank, and memory is written from front to ba
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 
 import numpy as np
@@ -32,6 +33,10 @@ GROWTH = 1.6
 """A set that is full becomes so much larger: 24 to 39 bytes a key, and each key moves once or twice."""
 CHUNK = 32_768
 """Keys handled together, so that what is computed for them stays in the core's own cache."""
+MAPPED_BYTES_MIN = 65_536
+"""Smaller arrays come from the allocator: a mapping takes whole pages and a call to the system."""
+HUGE_PAGE = 1 << 21
+"""Arrays of at least two of these are aligned to them: a lookup that misses no page table is a fifth faster."""
 
 _EACH_BYTE = np.uint64(0x0101010101010101)
 _TOP_BITS = np.uint64(0x8080808080808080)
@@ -96,9 +101,8 @@ class KeySet:
 
     def _allocate(self, buckets: int) -> None:
         self._buckets = buckets
-        # Zeroed by the system: pages that no key has touched yet cost nothing.
-        self._tags = np.zeros(buckets, dtype=np.uint64)
-        self._keys = np.zeros(buckets * BUCKET * 2, dtype=np.uint64)
+        self._tags = _zeroed(buckets)
+        self._keys = _zeroed(buckets * BUCKET * 2)
 
     def _reserve(self, count: int) -> None:
         """Move to larger arrays if there is no room for `count` keys; to much larger ones if the set has been growing."""
@@ -177,6 +181,22 @@ class KeySet:
             self._tags[wanted] = tags | np.bitwise_or.reduceat(byte, first)
             on = np.flatnonzero(~fits)
             low, high, tag, bucket = low[on], high[on], tag[on], self._next(bucket[on])
+
+
+def _zeroed(words: int) -> Words:
+    """Zeros straight from the system and back to it: what no key has touched yet costs nothing, and what a larger set
+    replaces is gone. An allocator keeps freed arrays of this size for later ones, and a growing set never fits in."""
+    size = words * 8
+    if size < MAPPED_BYTES_MIN:
+        return np.zeros(words, dtype=np.uint64)
+    slack = HUGE_PAGE if size >= 2 * HUGE_PAGE else 0
+    memory = mmap.mmap(-1, size + slack, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if not slack:
+        return np.frombuffer(memory, np.uint64)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    address: int = np.frombuffer(memory, np.uint8).ctypes.data
+    return np.frombuffer(memory, np.uint64, words, -address % HUGE_PAGE)
 
 
 def _tag(low: Words) -> Words:

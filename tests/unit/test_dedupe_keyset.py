@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -130,3 +133,26 @@ def test_any_layout_of_the_keys_in_memory_is_the_same(monkeypatch: pytest.Monkey
     mine.add(np.asfortranarray(keys[:500]))
     assert mine.contains(keys).sum() == 500
     assert mine.contains(keys[::-1][::2]).sum() == 250
+
+
+GROWING = """
+import numpy as np, psutil
+from consumer.core.keyset import KeySet
+
+np.ones(4_000_000)  # allocated and freed: from now on the allocator keeps arrays of up to 32 MB for itself
+rng = np.random.default_rng(5)
+keys = rng.integers(0, 2**64, (8, 300_000, 2), dtype=np.uint64)
+sets = [KeySet() for _ in keys]
+for one in sets:
+    one.add(keys[0, :1000])
+resident = psutil.Process().memory_info().rss
+for start in range(0, 300_000, 10_000):
+    for one, its in zip(sets, keys):
+        one.add(its[start : start + 10_000])
+print((psutil.Process().memory_info().rss - resident) / sum(one.nbytes for one in sets))
+"""
+
+
+def test_sets_that_grow_side_by_side_leave_no_holes() -> None:
+    done = subprocess.run([sys.executable, "-c", GROWING], capture_output=True, text=True, check=True, timeout=120)
+    assert float(done.stdout) < 1.2  # 1.37 from an allocator
