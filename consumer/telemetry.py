@@ -27,6 +27,7 @@ from consumer.core.effects import (
     StartedOver,
 )
 from consumer.core.partition import Partition
+from consumer.lag import Lag
 
 if TYPE_CHECKING:
     from consumer.worker import Owned
@@ -47,7 +48,7 @@ class Telemetry:
         self._summary = summary or Summary()
         self._looked_at = 0.0
         self._said: dict[tuple[str, str], float] = {}
-        self._behind_since: dict[int, float] = {}
+        self._lags: dict[int, Lag] = {}
         self._clock_ahead = 0.0
         self._hits = self._evictions = 0
 
@@ -60,7 +61,7 @@ class Telemetry:
 
     def gone(self, number: int) -> None:
         self.metrics.forget_partition(self._topic, number)
-        self._behind_since.pop(number, None)
+        self._lags.pop(number, None)
         log.info("partition released", topic=self._topic, partition=number)
 
     def fact(self, partition: Partition, fact: Output) -> None:
@@ -157,17 +158,15 @@ class Telemetry:
 
     def _lag(self, now: float, partition: Partition, group: Group) -> tuple[int, float]:
         """Records and seconds by which what has landed is behind the log's end."""
-        if partition.position < 0:
-            return 0, 0.0  # not known yet, and a guess would be an alarm or hide one
         labels = (self._topic, partition.number)
-        high = max(group.log_end(partition.number) or 0, partition.log_high)
-        records = max(0, high - partition.position)
-        seconds = 0.0
-        if records:
-            since = self._behind_since.setdefault(partition.number, now)
-            seconds = max(0.0, now - (partition.oldest_ms / 1000 or since))
-        else:
-            self._behind_since.pop(partition.number, None)
+        lag = self._lags.setdefault(partition.number, Lag(now))
+        records, seconds = lag.measure(
+            now,
+            position=partition.position,
+            high=max(group.log_end(partition.number) or 0, partition.log_high),
+            oldest_ms=partition.oldest_ms,
+            reading=partition.reading,
+        )
         self.metrics.partition_lag_records.labels(*labels).set(records)
         self.metrics.partition_lag_seconds.labels(*labels).set(seconds)
         self.metrics.lease_seconds.labels(*labels).set(max(0.0, partition.lease_until - now))
