@@ -10,6 +10,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
+from consumer.adapters.logs import librdkafka_level
 from consumer.core.errors import ConsumerError, Retryable, Stop
 from consumer.settings import KafkaSettings
 
@@ -31,7 +32,7 @@ def client_config(settings: KafkaSettings) -> dict[str, Any]:
         "client.id": "zkp2p-consumer",
         "log.connection.close": False,
         "reconnect.backoff.max.ms": 5_000,
-        "log_level": 2,  # outages come through error_cb once, instead of a line for every attempt
+        "log_level": librdkafka_level(),
     }
     named = {
         "security.protocol": settings.security_protocol,

@@ -73,6 +73,11 @@ def librdkafka_logger() -> logging.Logger:
     return logging.getLogger(LIBRDKAFKA)
 
 
+def librdkafka_level() -> int:
+    """Syslog's numbers. Only who asks for debug gets a line for every attempt; outages come through `error_cb` once."""
+    return 7 if librdkafka_logger().isEnabledFor(logging.DEBUG) else 2
+
+
 def _renderers(style: Format, stream: TextIO) -> list[Processor]:
     if style == "console":
         colours = stream.isatty() and not os.environ.get("NO_COLOR")

@@ -36,7 +36,7 @@ class Timing:
     @classmethod
     def of_session(cls, session_timeout_ms: int, *, fenced: bool = True) -> Timing:
         """>>> Timing.of_session(45_000).lease
-        22.0
+        15.0
         """
         session = session_timeout_ms / 1000
         lease = float(max(2, int(session / 3)))

@@ -14,6 +14,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it exports 
 
 from consumer.adapters.dead_letter_topic import ROOM_BYTES
 from consumer.adapters.kafka import client_config, translate
+from consumer.adapters.logs import librdkafka_logger
 from consumer.core.errors import ConsumerError
 from consumer.operate import sample as samples
 from consumer.operate.check import FAIL, OK, WARN, Finding
@@ -147,7 +148,7 @@ def describe_group(admin: AdminClient, name: str) -> ConsumerGroupDescription | 
 def live_members(kafka: KafkaSettings, group: str) -> int | None:
     """How many members a group has now; None when the broker doesn't say."""
     try:
-        found = describe_group(AdminClient(client_config(kafka)), group)
+        found = describe_group(AdminClient(client_config(kafka), logger=librdkafka_logger()), group)
     except (KafkaException, ConsumerError):
         return None
     return len(found.members or []) if found else 0

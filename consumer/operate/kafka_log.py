@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # not in its __all__
 
 from consumer.adapters.kafka import client_config, translate
+from consumer.adapters.logs import librdkafka_logger
 from consumer.core.errors import ConsumerError, Retryable, Stop, UsageError
 from consumer.settings import KafkaSettings
 
@@ -45,7 +46,7 @@ class KafkaLog(AbstractContextManager["KafkaLog"]):
         self._asking = False
         shared: dict[str, Any] = client_config(settings) | {"error_cb": self._note}
         try:
-            self.admin = AdminClient(shared)
+            self.admin = AdminClient(shared, logger=librdkafka_logger())
             self._consumer = Consumer(
                 shared
                 | {
@@ -59,7 +60,8 @@ class KafkaLog(AbstractContextManager["KafkaLog"]):
                     "fetch.queue.backoff.ms": 5,
                     "queued.min.messages": BLOCK_RECORDS_MAX,
                     "queued.max.messages.kbytes": 32_768,
-                }
+                },
+                logger=librdkafka_logger(),
             )
         except KafkaException as error:
             raise UsageError(

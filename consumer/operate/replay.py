@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from consumer import console
 from consumer.adapters.kafka import client_config
+from consumer.adapters.logs import librdkafka_logger
 from consumer.core.errors import Retryable, Stop, UsageError
 from consumer.operate import dlq
 from consumer.operate.kafka_log import KafkaLog
@@ -151,7 +152,8 @@ class Sender:
                 "batch.size": min(BATCH_BYTES_MAX, size_max),
                 "queue.buffering.max.kbytes": 65_536,
                 "linger.ms": 20,
-            }
+            },
+            logger=librdkafka_logger(),
         )
 
     def send_all(self, chosen: Iterator[tuple[Letter, Message]]) -> None:

@@ -13,12 +13,12 @@ SESSION_TIMEOUT_MS = 45_000
 """librdkafka's default of `session.timeout.ms`."""
 SESSION_TIMEOUT_MS_MIN, SESSION_TIMEOUT_MS_MAX = 6_000, 1_800_000
 """Kafka's own bounds (`group.min.session.timeout.ms`, `group.max.session.timeout.ms`)."""
-_MAX_POLL_INTERVAL_MS = 300_000
 
 _OFFSETS = "an offset is committed only when its records have landed in ClickHouse, and by the consumer itself"
 _RESET = "where to begin follows from the ledger, and a group without offsets begins at the log's start"
 _PRODUCER = "a dead letter counts only when every in-sync replica has it, once"
 _ASSIGNMENT = "the way partitions move decides how long a new owner must wait"
+_TLS = "certificates and host names are always verified: SSL_CA_LOCATION names whom to trust"
 _CALLBACK = "it is a hook of the program, not a property"
 
 OWNED = {
@@ -45,6 +45,8 @@ RESERVED = {
     "auto.offset.reset": _RESET,
     "partition.assignment.strategy": _ASSIGNMENT,
     "group.remote.assignor": _ASSIGNMENT,
+    "enable.ssl.certificate.verification": _TLS,
+    "ssl.endpoint.identification.algorithm": _TLS,
     "enable.partition.eof": "the consumer must be told where the log ends",
     "acks": _PRODUCER,
     "request.required.acks": _PRODUCER,
@@ -119,9 +121,9 @@ def _check_timeouts(extra: Mapping[str, str]) -> None:
         raise RuleError(
             f"heartbeat.interval.ms={heartbeat} must be from 1 to half of session.timeout.ms ({session // 2})"
         )
-    poll = _milliseconds(extra, "max.poll.interval.ms", _MAX_POLL_INTERVAL_MS)
+    poll = _milliseconds(extra, "max.poll.interval.ms", session)  # our own default is never less
     if poll < session:
-        raise RuleError(f"max.poll.interval.ms={poll} must not be below session.timeout.ms ({session}): set both")
+        raise RuleError(f"max.poll.interval.ms={poll} must not be below session.timeout.ms ({session})")
 
 
 def _milliseconds(extra: Mapping[str, str], name: str, default: int) -> int:

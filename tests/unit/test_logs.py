@@ -11,6 +11,8 @@ import pytest
 import structlog
 
 from consumer.adapters import logs
+from consumer.adapters.kafka import client_config
+from consumer.settings import KafkaSettings
 
 
 @pytest.fixture(autouse=True)
@@ -171,18 +173,18 @@ def test_summary_adds_batches_up_and_starts_over() -> None:
     assert (second["batches"], second["consumed"], second["seconds"]) == (0, 0, 30.0)
 
 
-def test_librdkafka_writes_through_our_log() -> None:
+@pytest.mark.parametrize(("level", "tells"), [("debug", True), ("info", False)])
+def test_librdkafka_writes_through_our_log_for_who_debugs(level: str, tells: bool) -> None:
     stream = io.StringIO()
-    logs.configure("debug", stream=stream)
-    producer = confluent_kafka.Producer(
-        {"bootstrap.servers": "127.0.0.1:9", "debug": "metadata"}, logger=logs.librdkafka_logger()
-    )
-    for _ in range(100):
+    logs.configure(level, stream=stream)
+    config = client_config(KafkaSettings(bootstrap_servers="127.0.0.1:9"))
+    producer = confluent_kafka.Producer(config, logger=logs.librdkafka_logger())
+    for _ in range(40):
         producer.poll(0.05)
         if stream.getvalue():
             break
     found = lines(stream)
-    assert found
+    assert bool(found) is tells
     assert all(line["logger"] == "librdkafka" for line in found)
 
 

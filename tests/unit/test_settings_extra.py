@@ -76,7 +76,7 @@ def test_it_is_an_object_of_scalars(text: str) -> None:
         ({"session.timeout.ms": "soon"}, "session.timeout.ms=soon must be a whole number"),
         ({"session.timeout.ms": 6000, "heartbeat.interval.ms": 3001}, "heartbeat.interval.ms=3001"),
         ({"max.poll.interval.ms": 30_000}, "max.poll.interval.ms=30000"),
-        ({"session.timeout.ms": 400_000}, "max.poll.interval.ms=300000"),
+        ({"session.timeout.ms": 400_000, "max.poll.interval.ms": 300_000}, "max.poll.interval.ms=300000"),
     ],
 )
 def test_deadlines_are_bounded(properties: dict[str, object], part: str) -> None:
