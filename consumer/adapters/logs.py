@@ -146,7 +146,7 @@ class Summary:
         seconds: float,
         counts: Mapping[str, int],
     ) -> None:
-        """A batch has landed and is committed: offsets inclusive, `counts` by the names in COUNTS (absent: 0)."""
+        """A batch has landed: offsets inclusive, `counts` by the names in COUNTS (absent: 0)."""
         self._batches += 1
         spent = {name: counts.get(name, 0) for name in self.COUNTS}
         for name, count in spent.items():

@@ -45,6 +45,12 @@ def test_the_image_is_built_as_promised() -> None:
         assert "--require-hashes" in command or "/wheels/" in command, command
 
 
+def test_the_demo_opens_the_port_that_its_health_check_asks() -> None:
+    (port,) = re.findall(r"^EXPOSE (\d+)$", DOCKERFILE, re.MULTILINE)
+    assert f"or {port})" in health_command()[2]
+    assert f'CMD ["demo", "--port", "{port}"]' in stages()["demo"]
+
+
 def test_everything_copied_into_the_build_is_let_in() -> None:
     allowed = {line[1:] for line in (tools.PROJECT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = {

@@ -19,6 +19,7 @@ from consumer.operate.audit import audit, repair
 from consumer.operate.migrations import migrate
 from consumer.operate.report import answers
 from consumer.settings import ClickHouseSettings
+from tests.deploy.test_dashboards import FOLDER, load, sql, targets
 from tests.integration.blocks import block, send
 from tests.integration.warehouse import Warehouse, noon
 from tests.servers import ClickHouseServer, Unavailable
@@ -120,11 +121,13 @@ def test_the_auditor_reads_and_the_migrator_repairs(server: ClickHouseServer) ->
         refused(migrator, "CREATE DATABASE other")
 
 
-def test_a_dashboard_sees_figures_and_no_rows(server: ClickHouseServer) -> None:
+def test_a_dashboard_answers_every_question_and_not_where_a_row_came_from(server: ClickHouseServer) -> None:
     with login(server, "dashboard") as client:
         for question in ("attempts", "methods", "outcomes", "dashboard", "totals"):
             answers.answer(client, DATABASE, question, 30)
         client.query("SELECT sessionId, outcome, inferredAbandoned, lastEvent FROM zkp2p_session_outcomes LIMIT 1")
+        for _, target in targets(load(FOLDER / "payments.json")):
+            client.query(sql(target, DATABASE))
         refused(client, f"SELECT kafkaOffset FROM {DATABASE}.zkp2p_payment_events")
         refused(client, f"SELECT * FROM {DATABASE}.zkp2p_ingest_ledger")
         refused(client, f"INSERT INTO {DATABASE}.zkp2p_payment_events (userId) VALUES (1)")
