@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -87,6 +88,16 @@ def test_servers_and_a_topic_that_come_later_are_picked_up(
     assert int(clickhouse.query(f"SELECT count() FROM {database}.zkp2p_payment_events")) == truth.inserted
 
 
+def probe(consumer: ConsumerProcess, name: str) -> int:
+    port = consumer.wait_for_event("starting")["http_port"]
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", f"/{name}")
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
 @pytest.mark.parametrize("what", ["KAFKA__BOOTSTRAP_SERVERS", "CLICKHOUSE__URL"])
 def test_an_unreachable_server_is_waited_for(what: str, settings: dict[str, str], tmp_path: Path) -> None:
     assert run_command("migrate", settings=settings).returncode == 0
@@ -95,5 +106,19 @@ def test_an_unreachable_server_is_waited_for(what: str, settings: dict[str, str]
     with ConsumerProcess(tmp_path, wrong) as consumer:
         said = consumer.wait_for_event("waiting")
         assert nowhere.rpartition(":")[2] in said["error"] or "Kafka" in said["error"]
+        consumer.wait_for(lambda: probe(consumer, "readyz") == 200)  # an outage blocks no rollout
+        assert probe(consumer, "livez") == 200  # and gets nobody killed
         assert consumer.stop() == 0
         assert "Traceback" not in consumer.text
+
+
+def test_the_second_process_of_an_instance_id_ends_the_first(settings: dict[str, str], tmp_path: Path) -> None:
+    assert run_command("migrate", settings=settings).returncode == 0
+    taken = {**settings, "KAFKA__INSTANCE_ID": "one"}
+    with ConsumerProcess(tmp_path, taken, "first") as first:
+        first.wait_for_event("partition ready")
+        with ConsumerProcess(tmp_path, taken, "second") as second:
+            assert first.wait() == 1
+            assert "restart the process" in first.text.splitlines()[-1]
+            second.wait_for_event("partition ready")
+            assert second.stop() == 0
