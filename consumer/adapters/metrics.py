@@ -138,7 +138,9 @@ class Metrics:
         self.insert_seconds = self._histogram("insert_seconds", "One insert into ClickHouse.", SECONDS)
         self.commit_seconds = self._histogram("commit_seconds", "One commit of offsets to Kafka.", SECONDS)
         self.flush_seconds = self._histogram(
-            "flush_seconds", "One batch from its close until it has landed, its ledger row included; retries count, the commit does not.", SECONDS
+            "flush_seconds",
+            "One batch from its close until it has landed, its ledger row included; retries count, the commit does not.",
+            SECONDS,
         )
         self.hydrate_seconds = self._histogram(
             "hydrate_seconds", "Loading one day of the duplicate index from ClickHouse.", SECONDS

@@ -10,7 +10,7 @@ OTHERS = {
     # prometheus_client's own collector, exposed with ours
     *("process_resident_memory_bytes", "process_start_time_seconds", "process_cpu_seconds_total"),
     # kube-state-metrics
-    *("kube_job_status_failed", "kube_cronjob_status_last_successful_time"),
+    *("kube_job_status_failed", "kube_cronjob_status_last_successful_time", "kube_cronjob_created"),
     "kube_pod_container_status_restarts_total",
 }
 

@@ -6,6 +6,7 @@ What needs no program beyond PyYAML runs everywhere; what needs helm runs where 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import consumer
 from consumer.settings import load
@@ -200,7 +202,24 @@ def test_the_rules_of_the_operator_are_the_rules() -> None:
         for name in ("slo", "alerts")
         for group in tools.yaml_document(tools.DEPLOY / "prometheus" / f"{name}.rules.yml")["groups"]
     ]
-    assert rendered["spec"]["groups"] == wanted
+    text = json.dumps(wanted)
+    for label in ("pod", "job_name", "cronjob"):
+        text = text.replace(f'{label}=~\\".*zkp2p', f'namespace=\\"zkp2p\\", {label}=~\\"zkp2p')
+    assert rendered["spec"]["groups"] == json.loads(text)
+
+
+@pytest.mark.parametrize("release", ["payments", "zkp2p-consumer-eu", "my-very-long-team-name-production-eu"])
+def test_the_alerts_of_any_release_name_what_there_is(release: str) -> None:
+    needed = ["clickhouse.username=u", "clickhouse.passwordSecret.name=p", "monitoring.prometheusRule.enabled=true"]
+    settings = [word for value in needed for word in ("--set", value)]
+    command = (tools.go_program("helm"), "template", release, str(tools.CHART), "--namespace", "n", *settings)
+    text = tools.run(*command, "--kube-version", "1.34.0")
+    documents = {document["kind"]: document for document in yaml.safe_load_all(text) if document}
+    names = [documents["StatefulSet"]["metadata"]["name"] + "-0", documents["CronJob"]["metadata"]["name"]]
+    expressions = json.dumps(documents["PrometheusRule"]["spec"])
+    for label, name in zip(("pod", "cronjob", "job_name"), [*names, names[1] + "-29012345"], strict=True):
+        found = set(re.findall(rf'namespace=\\"n\\", {label}=~\\"([^"]+)\\"', expressions))
+        assert [bool(re.fullmatch(pattern, name)) for pattern in found] == [True], (label, name, found)
 
 
 def test_helm_finds_nothing_to_say() -> None:
