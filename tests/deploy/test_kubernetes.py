@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 import consumer
-from consumer.settings import load
+from consumer.core.lease import Timing
+from consumer.settings import KafkaSettings, load
 from tests.deploy import tools
 
 PLAIN = tools.DEPLOY / "kubernetes"
@@ -243,6 +244,15 @@ def test_with_every_option_on(tmp_path: Path) -> None:
         assert paths == ["kafka-password", "kafka-ca.crt", "clickhouse-password", "clickhouse-ca.crt"]
 
 
+def test_there_is_time_to_land_what_is_in_flight() -> None:
+    (pod,) = [pod for kind, pod in pods(list(plain())) if kind == "StatefulSet"]
+    compose = tools.yaml_document(tools.DEPLOY / "docker-compose.yml")["services"]["consumer"]
+    flush = Timing.of_session(KafkaSettings().session_timeout_ms).revoke
+    leave = 10  # the last commit, and leaving the group
+    assert pod["terminationGracePeriodSeconds"] > flush + leave
+    assert int(compose["stop_grace_period"].removesuffix("s")) > flush + leave
+
+
 def test_kip_848_goes_without_static_membership() -> None:
     documents = template(**{"kafka.groupProtocol": "consumer"})
     for _, pod in pods(documents):
@@ -258,6 +268,7 @@ def test_kip_848_goes_without_static_membership() -> None:
         (["terminationGracePeriodSeconds=5"], "terminationGracePeriodSeconds"),
         (["clickhouse.url=clickhouse:8123"], "url"),
         (["env.KAFKA__TOPIC=x"], "KAFKA__TOPIC"),
+        (["networkPolicy.prometheusPeers="], "prometheusPeers"),
     ],
 )
 def test_values_that_can_not_work_are_refused(values: list[str], said: str) -> None:
