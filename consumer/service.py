@@ -24,6 +24,7 @@ from consumer.adapters.dead_letters import DeadLetters
 from consumer.adapters.group import Group
 from consumer.adapters.health import Health
 from consumer.adapters.http import HttpServer
+from consumer.adapters.kafka import check_properties
 from consumer.adapters.lookup import Lookup
 from consumer.adapters.metrics import Metrics
 from consumer.adapters.store import Store
@@ -49,8 +50,10 @@ T = TypeVar("T")
 
 
 def run(settings: Settings) -> int:
-    """Consume until SIGTERM or SIGINT; returns the exit code. Raises Stop where waiting won't help."""
+    """Consume until SIGTERM or SIGINT; returns the exit code. Raises Stop where waiting won't help, UsageError for
+    properties that the client refuses."""
     stopping = _stop_on_signals()
+    check_properties(settings.kafka)
     # The loop lets go of the interpreter at every poll, which is enough for threads that want it for moments; those
     # that write dead letters want it all, and changing turns more often costs both a fifth of their speed.
     sys.setswitchinterval(0.02)

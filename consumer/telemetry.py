@@ -36,7 +36,7 @@ log = structlog.get_logger("partition")
 
 LOOK_SECONDS = 1.0
 QUIET_SECONDS = 30.0
-"""The same trouble of the same step is logged at most this often."""
+"""The same trouble of the same step of a partition is logged at most this often."""
 
 
 class Telemetry:
@@ -47,7 +47,7 @@ class Telemetry:
         self._topic = topic
         self._summary = summary or Summary()
         self._looked_at = 0.0
-        self._said: dict[tuple[str, str], float] = {}
+        self._said: dict[tuple[int, str, str], float] = {}
         self._lags: dict[int, Lag] = {}
         self._clock_ahead = 0.0
         self._hits = self._evictions = 0
@@ -73,9 +73,9 @@ class Telemetry:
                 self._recovered(number, fact)
             case Retried():
                 self.metrics.retries_total.labels(fact.step, fact.cause).inc()
-                self._say_once("waiting", fact.step, fact.cause, partition=number, error=fact.message)
+                self._say_once("waiting", partition, fact.step, fact.cause, error=fact.message)
             case StartedOver():
-                self._say_once("starting over", "recover", fact.cause, partition=number)
+                self._say_once("starting over", partition, "recover", fact.cause)
             case Mended():
                 self.metrics.summary_mended_days_total.inc(fact.days)
                 log.info("summary mended", topic=self._topic, partition=number, days=fact.days or "all young ones")
@@ -127,11 +127,12 @@ class Telemetry:
             reading_pass=fact.number, waited_seconds=round(fact.waited_seconds, 1), orphans=fact.orphans, why=fact.why,
         )  # fmt: skip
 
-    def _say_once(self, event: str, step: str, cause: str, **fields: object) -> None:
-        now = time.monotonic()
-        if now - self._said.get((step, cause), -QUIET_SECONDS) >= QUIET_SECONDS:
-            self._said[step, cause] = now
-            log.warning(event, topic=self._topic, step=step, cause=cause, **fields)
+    def _say_once(self, event: str, partition: Partition, step: str, cause: str, **fields: object) -> None:
+        now, what = time.monotonic(), (partition.number, step, cause)
+        if now - self._said.get(what, -QUIET_SECONDS) >= QUIET_SECONDS:
+            self._said[what] = now
+            place = {"topic": self._topic, "partition": partition.number, "offset": partition.position}
+            log.warning(event, **place, step=step, cause=cause, **fields)
 
     def look(self, now: float, owned: Iterable[Owned], group: Group, index: KeyIndex) -> None:
         """The gauges, once a second; `now` by the server's clock."""

@@ -96,6 +96,7 @@ class Worker:
             self._turn(0.0 if self._hungry() else 0.05)
             self._bound_memory()
             self._look_around()
+        log.info("stopping: what is in flight may land", partitions=self.owned)
         self.release(self.owned)
 
     @property
@@ -242,8 +243,10 @@ class Worker:
                 owned.paused = False
                 resume.append(number)
         if pause:
+            log.debug("partitions paused", partitions=pause)
             self._group.pause(pause)
         if resume:
+            log.debug("partitions resumed", partitions=resume)
             self._group.resume(resume)
 
     def _wait_while_full(self) -> bool:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
 
-from consumer.adapters.logs import librdkafka_level
-from consumer.core.errors import ConsumerError, Retryable, Stop
+from consumer.adapters.logs import librdkafka_level, librdkafka_logger
+from consumer.core.errors import ConsumerError, Retryable, Stop, UsageError
 from consumer.settings import KafkaSettings
 
 REQUEST_SECONDS = 10.0
@@ -31,6 +31,8 @@ def client_config(settings: KafkaSettings) -> dict[str, Any]:
         "bootstrap.servers": settings.bootstrap_servers,
         "client.id": "zkp2p-consumer",
         "log.connection.close": False,
+        # An admin client is a producer to librdkafka, and to name a topic would make it where the broker lets us.
+        "allow.auto.create.topics": False,
         "reconnect.backoff.max.ms": 5_000,
         "log_level": librdkafka_level(),
     }
@@ -58,7 +60,8 @@ def consumer_config(settings: KafkaSettings) -> dict[str, Any]:
     if settings.group_protocol == "classic":
         protocol["partition.assignment.strategy"] = "cooperative-sticky"
         protocol["session.timeout.ms"] = settings.session_timeout_ms
-        protocol["heartbeat.interval.ms"] = max(500, settings.session_timeout_ms // 15)
+        heartbeat = settings.extra.get("heartbeat.interval.ms", max(500, settings.session_timeout_ms // 15))
+        protocol["heartbeat.interval.ms"] = heartbeat
     if settings.instance_id:
         protocol["group.instance.id"] = settings.instance_id
     speed: dict[str, Any] = {
@@ -75,6 +78,24 @@ def consumer_config(settings: KafkaSettings) -> dict[str, Any]:
         "socket.timeout.ms": 10_000,
     }
     return speed | client_config(settings) | protocol
+
+
+def check_properties(settings: KafkaSettings) -> None:
+    """Raises UsageError for properties that the client does not take; asks no broker."""
+    try:
+        Consumer(consumer_config(settings), logger=librdkafka_logger()).close()
+    except KafkaException as error:
+        raise unusable(error) from None
+
+
+def unusable(error: KafkaException) -> UsageError:
+    """What a client said that could not be made at all."""
+    text = error.args[0].str()
+    if "ssl.ca.location" in text:
+        return UsageError(f"ZKP2P_KAFKA__SSL_CA_LOCATION: {text}: name a file of PEM certificates")
+    if "sasl.mechanism" in text:
+        return UsageError(f"ZKP2P_KAFKA__SASL_MECHANISM: {text}: this build of the client has no other")
+    return UsageError(f"ZKP2P_KAFKA__EXTRA: {text}: see librdkafka's list of properties")
 
 
 def translate(error: KafkaError | KafkaException, what: str) -> ConsumerError:

@@ -7,10 +7,11 @@ import sys
 from consumer import console
 from consumer.operate.audit import AuditReport, audit, render
 from consumer.operate.audit import repair as mend
+from consumer.operate.check_kafka import live_members
 from consumer.operate.commits import read_commits
 from consumer.operate.migrations import verify
 from consumer.operate.opened import opened
-from consumer.settings import Settings
+from consumer.settings import KafkaSettings, Settings
 
 
 def run(settings: Settings, *, days: int, repair: bool) -> int:
@@ -33,8 +34,13 @@ def run(settings: Settings, *, days: int, repair: bool) -> int:
 
         report = look()
         if repair and any(finding.mendable for finding in report.findings):
-            mended = mend(client, database, report)
+            mended = mend(client, database, report, idle_groups=_idle_groups(settings.kafka))
             console.say(f"repair: {mended} days of the summary mended")
             report = look()
     render(report, sys.stdout)
     return 0 if report.clean else 1
+
+
+def _idle_groups(kafka: KafkaSettings) -> list[str]:
+    """Our group, if the broker says that nobody is in it."""
+    return [kafka.group_id] if kafka.bootstrap_servers and live_members(kafka, kafka.group_id) == 0 else []

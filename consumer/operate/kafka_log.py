@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # not in its __all__
 
-from consumer.adapters.kafka import client_config, translate
+from consumer.adapters.kafka import client_config, translate, unusable
 from consumer.adapters.logs import librdkafka_logger
-from consumer.core.errors import ConsumerError, Retryable, Stop, UsageError
+from consumer.core.errors import ConsumerError, Retryable, Stop
 from consumer.settings import KafkaSettings
 
 REQUEST_SECONDS = 10.0
@@ -64,9 +64,7 @@ class KafkaLog(AbstractContextManager["KafkaLog"]):
                 logger=librdkafka_logger(),
             )
         except KafkaException as error:
-            raise UsageError(
-                f"ZKP2P_KAFKA__EXTRA: {error.args[0].str()}: see librdkafka's list of properties"
-            ) from None
+            raise unusable(error) from None
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None

@@ -150,7 +150,10 @@ def _when(option: str, text: str | None) -> int | None:
     if text is None:
         return None
     if age := _AGE.fullmatch(text):
-        time = datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
+        try:
+            time = datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
+        except OverflowError:
+            raise UsageError(f"{option} {text}: longer ago than there are dates") from None
     else:
         try:
             time = datetime.fromisoformat(text)

@@ -73,7 +73,7 @@ def _written(origin: Origin, field: str, problem: Any) -> str:
 
 def _shown(value: object) -> str:
     text = value if isinstance(value, str) else repr(value)
-    text = re.sub(r"//[^/@]*@", "//********@", text)
+    text = re.sub(r"^(\w+://|//)?.*@", r"\1********@", text)  # what is before the last @ may hold a password
     if len(text) > VALUE_CHARACTERS_MAX:
         text = text[:VALUE_CHARACTERS_MAX] + "..."
     return text if text.isprintable() else repr(text)

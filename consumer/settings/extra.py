@@ -59,7 +59,9 @@ RESERVED = {
     "default_topic_conf": _CALLBACK,
 }
 
-_SECRET = re.compile(r"password|passphrase|secret|credential|private|token|jaas|\.pem$|oauthbearer\.config$")
+_SECRET = re.compile(
+    r"password|passphrase|secret|credential|private|token|jaas|\.pem$|oauthbearer\.config$|kinit\.cmd$", re.IGNORECASE
+)
 _PLACE = re.compile(r"\.(location|file|path|url)$")
 
 

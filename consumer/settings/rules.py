@@ -69,7 +69,8 @@ def servers(value: str) -> str:
     for server in found:
         match = _SERVER.fullmatch(server)
         if match is None:
-            raise RuleError(f"{server!r} is no address: write host:port, several separated by commas")
+            shown = "what it names" if "@" in server else repr(server)  # it may hold a password
+            raise RuleError(f"{shown} is no address: write host:port, several separated by commas")
         port = match["port"]
         if port is not None and not 1 <= int(port) <= 65535:
             raise RuleError(f"{server!r} has no valid port: 1 to 65535")

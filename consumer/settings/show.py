@@ -38,4 +38,6 @@ def effective(settings: Settings) -> Iterator[tuple[str, object, str]]:
 def _text(value: object) -> str:
     if value is None:
         return "-"
+    if isinstance(value, float):
+        return f"{value:g}"
     return orjson.dumps(value).decode() if isinstance(value, dict) else str(value)

@@ -143,8 +143,9 @@ def test_commands_that_need_kafka_ask_for_its_address(arguments: list[str], caps
     assert err == "error: ZKP2P_KAFKA__BOOTSTRAP_SERVERS is not set: name the brokers, for example localhost:9092\n"
 
 
-def test_a_wrong_librdkafka_property_is_wrong_usage() -> None:
-    line = failed(run("dlq", "list", KAFKA__BOOTSTRAP_SERVERS=NOBODY, KAFKA__EXTRA='{"no.such.property": "1"}'), 2)
+@pytest.mark.parametrize("command", [["dlq", "list"], ["run"]])
+def test_a_wrong_librdkafka_property_is_wrong_usage(command: list[str]) -> None:
+    line = failed(run(*command, KAFKA__BOOTSTRAP_SERVERS=NOBODY, KAFKA__EXTRA='{"no.such.property": "1"}'), 2)
     assert 'ZKP2P_KAFKA__EXTRA: No such configuration property: "no.such.property"' in line
 
 
@@ -300,3 +301,22 @@ def test_help_and_config_load_no_heavy_library() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), timeout=60, check=False
     )
     assert (process.returncode, process.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"CLICKHOUSE__URL": "http://u:geh/eim@h:1"},
+        {"CLICKHOUSE__URL": "http://u:geh@eim@h"},
+        {"KAFKA__BOOTSTRAP_SERVERS": "u:geheim@h:9092"},
+    ],
+)
+def test_a_password_in_an_address_is_not_shown(variables: dict[str, str]) -> None:
+    line = failed(run("config", **variables), 2)
+    assert "********@h" in line
+    assert not any(part in line for part in ("geh", "eim"))
+
+
+def test_an_age_beyond_all_dates_is_wrong_usage() -> None:
+    line = failed(run("dlq", "list", "--since", "999999d", KAFKA__BOOTSTRAP_SERVERS=NOBODY), 2)
+    assert "--since 999999d" in line

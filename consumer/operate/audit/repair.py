@@ -17,13 +17,20 @@ QUIET_SECONDS = 60
 """A partition whose last batch landed longer ago is quiet enough to be mended: a lease is shorter."""
 
 
-def repair(client: Client, database: str, report: AuditReport, *, active: Collection[int] | None = None) -> int:
+def repair(
+    client: Client,
+    database: str,
+    report: AuditReport,
+    *,
+    active: Collection[int] | None = None,
+    idle_groups: Collection[str] = (),
+) -> int:
     """Mend what `report` found drifted; returns how many days of a partition were mended.
 
     A mending adds table minus summary, so a batch of the same partition that has landed in one and not yet in the
     other would be counted twice. Therefore a partition that is being written is refused: `active` names those (of
-    a group with members, for example); without it, those where a batch landed lately or a write is running. A
-    consumer mends its own partitions when it starts, so restarting it is the other way.
+    a group with members, for example); without it, those where a batch landed lately or a write is running. Batches
+    of `idle_groups`, which are known to have no member now, don't count.
 
     Where the summary knows buyers that the events do not, the day is taken out and put in again. Broken off in
     between it is short, which the next audit sees and mends.
@@ -37,7 +44,11 @@ def repair(client: Client, database: str, report: AuditReport, *, active: Collec
     refused = []
     mended = 0
     for (topic_id, partition), drifts in sorted(found.items()):
-        busy = partition in active if active is not None else bool(topic_id) and _busy(client, database, partition)
+        busy = (
+            partition in active
+            if active is not None
+            else bool(topic_id) and _busy(client, database, partition, idle_groups)
+        )
         if busy:
             refused.append(partition)
             continue
@@ -50,16 +61,17 @@ def repair(client: Client, database: str, report: AuditReport, *, active: Collec
     if refused:
         names = ", ".join(map(str, sorted(set(refused))))
         raise Stop(
-            f"mended {mended} days; partition {names} is being written: stop the consumers and repair again, "
-            "or restart them: each mends its partitions when it starts"
+            f"mended {mended} days; partition {names} is being written, or was a minute ago: stop the consumers and"
+            " repair again"
         )
     return mended
 
 
-def _busy(client: Client, database: str, partition: int) -> bool:
+def _busy(client: Client, database: str, partition: int, idle_groups: Collection[str]) -> bool:
+    others = "".join(f" AND groupId != {quoted(group)}" for group in idle_groups)
     lately = (
         f"SELECT count() FROM {database}.zkp2p_ingest_ledger WHERE kafkaPartition = {partition}"
-        f" AND landedAt > now() - INTERVAL {QUIET_SECONDS} SECOND"
+        f" AND landedAt > now() - INTERVAL {QUIET_SECONDS} SECOND{others}"
     )
     # The writer's query ids are zkp2p/database/topic/partition/what/...
     running = (
