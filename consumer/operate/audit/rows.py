@@ -63,6 +63,7 @@ def _ranges(scope: Scope, passes: list[Pass]) -> str:
     disjoint = all(a.end <= b.first for a, b in pairwise(passes))
     if not disjoint or not all(p.whole for p in passes):
         # A range begins with a row that no earlier row reaches into.
+        # (Of equal rows, as two groups write them, one begins it: the second sort may put them in another order.)
         rows = f"""
             SELECT
                 min(firstOffset) AS firstOffset, max(lastOffset) AS lastOffset, sum(r.inserted) AS inserted,
@@ -70,7 +71,7 @@ def _ranges(scope: Scope, passes: list[Pass]) -> str:
                 max(r.landedAt) AS landedAt
             FROM
             (
-                SELECT *, sum(cut) OVER (ORDER BY firstOffset, lastOffset ROWS UNBOUNDED PRECEDING) AS range
+                SELECT *, sum(cut) OVER (ORDER BY firstOffset, lastOffset, cut DESC ROWS UNBOUNDED PRECEDING) AS range
                 FROM
                 (
                     SELECT *, firstOffset >= max(lastOffset + 1) OVER (ORDER BY firstOffset, lastOffset
