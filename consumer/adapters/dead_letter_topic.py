@@ -15,7 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     TopicMetadata,
 )
 
-from consumer.adapters.kafka import client_config, translate
+from consumer.adapters.kafka import REQUEST_SECONDS, client_config, translate
 from consumer.adapters.logs import librdkafka_logger
 from consumer.core.errors import Retryable
 from consumer.settings import KafkaSettings
@@ -24,7 +24,6 @@ log = structlog.get_logger("dead_letters")
 
 ROOM_BYTES = 64 * 1024
 """What headers may add to a record that the source topic just took."""
-_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ def find_or_make(settings: KafkaSettings) -> DeadLetterTopic:
     name = settings.dlq_topic
     admin = AdminClient(client_config(settings), logger=librdkafka_logger())
     try:
-        topics = admin.list_topics(timeout=_SECONDS).topics
+        topics = admin.list_topics(timeout=REQUEST_SECONDS).topics
         if name not in topics:
             return _make(admin, topics, settings.topic, name)
         partitions = max(1, len(topics[name].partitions))
@@ -63,7 +62,7 @@ def _make(admin: AdminClient, topics: Mapping[str, TopicMetadata], source: str, 
     size = _max_message_bytes(admin, source) + ROOM_BYTES
     new = NewTopic(name, partitions, config={"max.message.bytes": str(size)})
     try:
-        admin.create_topics([new], request_timeout=_SECONDS)[name].result()
+        admin.create_topics([new], request_timeout=REQUEST_SECONDS)[name].result()
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise
@@ -76,7 +75,7 @@ def _max_message_bytes(admin: AdminClient, topic: str, unless: int | None = None
     """`unless` is the answer where the broker doesn't give one, as to somebody without the right to ask."""
     resource = ConfigResource(ResourceType.TOPIC, topic)
     try:
-        found = admin.describe_configs([resource], request_timeout=_SECONDS)[resource].result()
+        found = admin.describe_configs([resource], request_timeout=REQUEST_SECONDS)[resource].result()
     except KafkaException:
         if unless is None:
             raise

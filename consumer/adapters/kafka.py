@@ -60,11 +60,9 @@ def consumer_config(settings: KafkaSettings) -> dict[str, Any]:
     if settings.group_protocol == "classic":
         protocol["partition.assignment.strategy"] = "cooperative-sticky"
         protocol["session.timeout.ms"] = settings.session_timeout_ms
-        heartbeat = settings.extra.get("heartbeat.interval.ms", max(500, settings.session_timeout_ms // 15))
-        protocol["heartbeat.interval.ms"] = heartbeat
     if settings.instance_id:
         protocol["group.instance.id"] = settings.instance_id
-    speed: dict[str, Any] = {
+    chosen: dict[str, Any] = {
         # So long a rebalance waits for a member that doesn't join, and all others stand still: five minutes by default.
         # A loop that has not polled for a minute is stuck anyway, says /livez.
         "max.poll.interval.ms": max(60_000, settings.session_timeout_ms),
@@ -77,7 +75,9 @@ def consumer_config(settings: KafkaSettings) -> dict[str, Any]:
         "topic.metadata.refresh.interval.ms": 30_000,
         "socket.timeout.ms": 10_000,
     }
-    return speed | client_config(settings) | protocol
+    if settings.group_protocol == "classic":
+        chosen["heartbeat.interval.ms"] = max(500, settings.session_timeout_ms // 15)
+    return chosen | client_config(settings) | protocol
 
 
 def check_properties(settings: KafkaSettings) -> None:
