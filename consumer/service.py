@@ -9,7 +9,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack
 from types import FrameType
 from typing import TypeVar
@@ -37,7 +38,7 @@ from consumer.core.months import Months
 from consumer.performer import Performer
 from consumer.settings import Settings
 from consumer.telemetry import Telemetry
-from consumer.worker import Room, Worker
+from consumer.worker import Room, Watched, Worker
 
 log = structlog.get_logger("service")
 
@@ -81,15 +82,15 @@ def consume(
     """The whole job in this thread, until `stopping`. The demo calls it too, with a broker that has no topic ids."""
     timing = Timing.of_session(settings.kafka.session_timeout_ms, fenced=not settings.clickhouse.embedded)
     with ExitStack() as stack:
-        found = store or _patiently(lambda: _open_store(settings, timing), health, stopping)
+        found = store or _patiently(lambda: _open_store(settings, timing), health, metrics, stopping)
         if found is None:
             return
         if store is None:
             stack.callback(found.close)
         lookup = Lookup(settings.kafka, has_ids=has_topic_ids)
-        if _patiently(lookup.identify, health, stopping) is None:
+        if _patiently(lookup.identify, health, metrics, stopping) is None:
             return
-        clock = _patiently(lambda: Clock(found.server_time), health, stopping)
+        clock = _patiently(lambda: Clock(found.server_time), health, metrics, stopping)
         if clock is None:
             return
         metrics.set_build_info(__version__, libversion()[0], found.version)
@@ -110,15 +111,17 @@ def consume(
 
         coverage = Coverage(settings.kafka)
 
-        def watch() -> str:
-            clock.measure()
+        def look_at_topic(unread: Sequence[int]) -> Watched:
             if has_topic_ids and coverage.needs(group.member_id):
                 log.warning("a partition is assigned to nobody: joining the group again")
                 group.rejoin_soon()
-            return lookup.identify()
+            return Watched(lookup.identify(), lookup.ends(unread))
+
+        def look_at_clock(_unread: Sequence[int]) -> None:
+            clock.measure()
 
         try:
-            worker.run(group, performer, watch, stopping)
+            worker.run(group, performer, (look_at_topic, look_at_clock), stopping)
         except BaseException as error:
             health.fatal(type(error).__name__)
             worker.lost(worker.owned)  # what was on its way is for the next owner to find
@@ -143,27 +146,55 @@ def _setup(settings: Settings, timing: Timing, cluster_id: str, zone: str) -> Se
     )
 
 
-def _patiently(attempt: Callable[[], T], health: Health, stopping: Callable[[], bool]) -> T | None:
+def _patiently(attempt: Callable[[], T], health: Health, metrics: Metrics, stopping: Callable[[], bool]) -> T | None:
     """The result of the first attempt that meets no outage; None when we are to stop before.
 
     An outage at the start is no reason to restart us: the start counts as over, and we say once what we wait for.
     """
     said_at, said = -SAY_AGAIN_SECONDS, ""
     while not stopping():
+        outcome = _in_a_thread(attempt)
+        if not _wait(lambda found=outcome: found.done(), health, stopping):  # type: ignore[misc]
+            return None
         try:
-            return attempt()
+            return outcome.result()
         except Retryable as error:
+            metrics.retries_total.labels("start", error.cause).inc()
             now = time.monotonic()
             if str(error) != said or now - said_at >= SAY_AGAIN_SECONDS:
                 said, said_at = str(error), now
                 log.warning("waiting", error=said, cause=error.cause)
             health.ready()
-        for _ in range(int(WAIT_SECONDS / 0.1)):
-            health.tick()
-            if stopping():
-                break
-            time.sleep(0.1)
+            again_at = now + WAIT_SECONDS
+        _wait(lambda until=again_at: time.monotonic() >= until, health, stopping)  # type: ignore[misc]
     return None
+
+
+def _in_a_thread(attempt: Callable[[], T]) -> Future[T]:
+    """An attempt may hang for as long as its time-out, and meanwhile we are alive and may be stopped."""
+    future: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(attempt())
+        except BaseException as error:  # noqa: BLE001 - it is raised by who waits
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="start", daemon=True).start()
+    return future
+
+
+def _wait(done: Callable[[], bool], health: Health, stopping: Callable[[], bool]) -> bool:
+    """False when we are to stop before it is done."""
+    began = time.monotonic()
+    while not done():
+        health.tick()
+        if stopping():
+            return False
+        if time.monotonic() - began > WAIT_SECONDS:
+            health.ready()
+        time.sleep(0.02)
+    return True
 
 
 def _stop_on_signals() -> threading.Event:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,6 +49,7 @@ class Telemetry:
         self._looked_at = 0.0
         self._said: dict[tuple[int, str, str], float] = {}
         self._lags: dict[int, Lag] = {}
+        self._log_ends: dict[int, int] = {}
         self._clock_ahead = 0.0
         self._hits = self._evictions = 0
 
@@ -62,7 +63,12 @@ class Telemetry:
     def gone(self, number: int) -> None:
         self.metrics.forget_partition(self._topic, number)
         self._lags.pop(number, None)
+        self._log_ends.pop(number, None)
         log.info("partition released", topic=self._topic, partition=number)
+
+    def log_ends(self, ends: Mapping[int, int]) -> None:
+        """Of partitions that are not being read, by which a fetch would tell."""
+        self._log_ends.update(ends)
 
     def fact(self, partition: Partition, fact: Output) -> None:
         number = partition.number
@@ -117,10 +123,12 @@ class Telemetry:
         if batch.to_insert:
             self.metrics.last_insert_timestamp_seconds.set(time.time())
             self.metrics.event_latency_seconds.labels("event").observe_many(np.maximum(now - batch.seconds, 0.0))
-        if batch.oldest_ms:
-            self.metrics.event_latency_seconds.labels("kafka").observe(max(now - batch.oldest_ms / 1000, 0.0))
+        times_ms = batch.times_ms[batch.times_ms >= 0]
+        if len(times_ms):
+            self.metrics.event_latency_seconds.labels("kafka").observe_many(np.maximum(now - times_ms / 1000, 0.0))
 
     def _recovered(self, number: int, fact: Recovered) -> None:
+        self._log_ends.pop(number, None)  # it may have been that of a topic that is gone
         self.metrics.recoveries_total.labels(fact.kind).inc()
         log.info(
             "partition ready", topic=self._topic, partition=number, offset=fact.offset, kind=fact.kind,
@@ -164,7 +172,7 @@ class Telemetry:
         records, seconds = lag.measure(
             now,
             position=partition.position,
-            high=max(group.log_end(partition.number) or 0, partition.log_high),
+            high=max(group.log_end(partition.number) or 0, partition.log_high, self._log_ends.get(partition.number, 0)),
             oldest_ms=partition.oldest_ms,
             reading=partition.reading,
         )

@@ -7,8 +7,9 @@ each partition's life (`consumer.core.life`), never here.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -33,6 +34,19 @@ STALL_SECONDS = 1.0
 WATCH_SECONDS = 10.0
 """How often the topic's id and the server's clock are looked at."""
 _WATCH = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What a look at the topic found."""
+
+    topic_id: str
+    ends: dict[int, int]
+    """The log's end of each partition that was asked for."""
+
+
+Look = Callable[[Sequence[int]], Watched | None]
+"""Looks at something outside, such as the topic and the ends of these partitions' logs. Blocks."""
 
 
 @dataclass(slots=True)
@@ -73,20 +87,21 @@ class Worker:
         self._health = health
         self._owned: dict[int, Owned] = {}
         self._epoch = 0
-        self._stalled_since: float | None = None
         self._watched_at = 0.0
+        self._looking: set[int] = set()
+        """Looks that have no answer yet: in an outage one may take longer than it is to the next."""
         self._group: Group
         self._performer: Performer
         self._committer: Committer
-        self._watch: Callable[[], str]
+        self._looks: Sequence[Look]
 
-    def run(self, group: Group, performer: Performer, watch: Callable[[], str], stopping: Callable[[], bool]) -> None:
+    def run(self, group: Group, performer: Performer, looks: Sequence[Look], stopping: Callable[[], bool]) -> None:
         """Turn until `stopping`, then let what is in flight land and give everything back.
 
-        `watch` is called now and then in a thread of the performer and returns the topic's id. Raises Stop, or
-        whatever else an effect raised that waiting won't mend.
+        Each of `looks` is called now and then in a thread of the performer. Raises Stop, or whatever else an effect
+        raised that waiting won't mend.
         """
-        self._group, self._performer, self._watch = group, performer, watch
+        self._group, self._performer, self._looks = group, performer, looks
         self._committer = Committer(group, self._telemetry.metrics)
         group.subscribe()
         while not stopping():
@@ -263,15 +278,25 @@ class Worker:
     def _look_around(self) -> None:
         now = time.monotonic()
         self._telemetry.look(self._clock(), self._owned.values(), self._group, self._index)
-        if now - self._watched_at >= WATCH_SECONDS:
-            self._watched_at = now
-            self._performer.background(Ticket(_WATCH, 0), self._watch)
+        if now - self._watched_at < WATCH_SECONDS:
+            return
+        self._watched_at = now
+        # Of those that are read, every fetch tells the log's end.
+        unread = [number for number, owned in self._owned.items() if owned.paused]
+        for number, look in enumerate(self._looks):
+            if number not in self._looking:
+                self._looking.add(number)
+                self._performer.background(Ticket(_WATCH, number), partial(look, unread))
 
     def _watched(self, answer: Answer) -> None:
         """A topic that was deleted and made again has another id, and its offsets mean other records."""
+        self._looking.discard(answer.ticket.epoch)
         if answer.error is not None and not isinstance(answer.error, Retryable):
             raise answer.error
-        topic_id = answer.result
+        if answer.result is None:
+            return
+        topic_id = answer.result.topic_id
+        self._telemetry.log_ends(answer.result.ends)
         for owned in list(self._owned.values()):
             known = owned.partition.topic_id
             if topic_id and known and known != topic_id and owned.partition.reading:

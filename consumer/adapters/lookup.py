@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
@@ -84,14 +85,19 @@ class Lookup:
     def bounds(self, partition: int, timeout: float = REQUEST_SECONDS) -> Log:
         """The topic's id and the log's bounds, as far as transactions are decided."""
         topic_id = self.identify(timeout)
-        place = TopicPartition(self._topic, partition)
-        ends = []
-        for spec in (_EARLIEST, _LATEST):
-            future = self._admin.list_offsets(
-                {place: spec}, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=timeout
-            )[place]
-            try:
-                ends.append(future.result().offset)
-            except KafkaException as error:
-                raise self._failed(error, "read the log's bounds") from None
-        return Log(topic_id, *ends)
+        low, high = (self._offsets([partition], spec, timeout)[partition] for spec in (_EARLIEST, _LATEST))
+        return Log(topic_id, low, high)
+
+    def ends(self, partitions: Sequence[int], timeout: float = REQUEST_SECONDS) -> dict[int, int]:
+        """The log's end of each, as `bounds` gives it."""
+        return self._offsets(partitions, _LATEST, timeout) if partitions else {}
+
+    def _offsets(self, partitions: Sequence[int], spec: OffsetSpec, timeout: float) -> dict[int, int]:
+        asked = {TopicPartition(self._topic, partition): spec for partition in partitions}
+        futures = self._admin.list_offsets(
+            asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=timeout
+        )
+        try:
+            return {place.partition: future.result().offset for place, future in futures.items()}
+        except KafkaException as error:
+            raise self._failed(error, "read the log's bounds") from None

@@ -46,10 +46,11 @@ CLOSE_REASONS = ("rows", "bytes", "age", "idle", "revoke", "shutdown")
 RECOVERY_KINDS = ("clean", "waited", "orphans", "reread")
 STAGES = ("event", "kafka")
 STEPS = (
+    "start",  # reaching ClickHouse, topic and broker before anything else
     *("committed", "log", "touched", "quiet", "sink", "mend", "seek"),  # taking a partition over
     *("hydrate", "dead_letters", "insert", "ledger", "commit"),  # landing a batch
 )
-"""What `retries_total` calls the steps of `consumer.core.life`."""
+"""What `retries_total` calls the steps of `consumer.service` and `consumer.core.life`."""
 CAUSES = ("network", "timeout")
 """The causes known beforehand; an adapter may name others, each a word of a fixed set."""
 

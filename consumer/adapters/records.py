@@ -51,7 +51,7 @@ def _judged_run(messages: Sequence[Message], next_offset: int, eof: int | None) 
         ignored=judged.ignored,
         key_mismatches=judged.key_mismatches,
         size_bytes=_size(values),
-        oldest_ms=max(int(times[0]), 0),
+        times_ms=times,
     )
 
 
@@ -109,5 +109,5 @@ def _gap(first: int, end: int) -> Run:
         ignored=0,
         key_mismatches=0,
         size_bytes=0,
-        oldest_ms=0,
+        times_ms=_NO_NUMBERS,
     )

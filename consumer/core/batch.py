@@ -103,8 +103,13 @@ class Run:
     ignored: int
     key_mismatches: int
     size_bytes: int
-    oldest_ms: int
-    """Kafka timestamp of the first record; 0 for a run without records."""
+    times_ms: I64
+    """Kafka timestamps of all records read, in milliseconds since 1970; -1 where there is none."""
+
+    @property
+    def oldest_ms(self) -> int:
+        """Kafka timestamp of the first record; 0 for a run without records."""
+        return max(int(self.times_ms[0]), 0) if len(self.times_ms) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +160,11 @@ class Batch:
     min_timestamp: int
     max_timestamp: int
     oldest_ms: int
+    """Kafka timestamp of the first record that has one; 0 when none has."""
     seconds: I64
     """Event times of the rows to insert."""
+    times_ms: I64
+    """Kafka timestamps of all records consumed, -1 where there is none."""
 
     @property
     def rejected(self) -> int:

@@ -79,6 +79,7 @@ def decide(
         max_timestamp=int(landed_seconds.max()) if len(landed_seconds) else 0,
         oldest_ms=next((run.oldest_ms for run in runs if run.oldest_ms), 0),
         seconds=kept_seconds,
+        times_ms=np.concatenate([run.times_ms for run in runs]),
     )
 
 

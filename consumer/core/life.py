@@ -53,6 +53,7 @@ from consumer.core.recovery import beside_closed, closing_rows, days_to_mend, is
 Steps = Generator[Effect, Any, Any]
 
 BACKOFF_FIRST, BACKOFF_MAX = 0.2, 15.0
+QUIET_PAUSE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,9 @@ class Life:
         clean = yield from self._wait_for_lease(committed)
         if timing.fenced:
             while not (yield from self._until_done("quiet", Quiet)):
-                yield Sleep(self.now + 0.5)
+                text = "ClickHouse: a write of this partition's former owner is still running"
+                self.facts.append(Retried("quiet", "still_running", text, QUIET_PAUSE))
+                yield Sleep(self.now + QUIET_PAUSE)
         waited = self.now - began
 
         # From here on nobody else writes. What landed, and what of it does the ledger not know?

@@ -79,7 +79,7 @@ def make_run(first: int, end: int, records: Sequence[Record]) -> Run:
         ignored=sum(r.kind == FOREIGN for r in records),
         key_mismatches=0,
         size_bytes=100 * len(records),
-        oldest_ms=records[0].produced * 1000 if records else 0,
+        times_ms=np.array([r.produced * 1000 for r in records], np.int64),
     )
 
 

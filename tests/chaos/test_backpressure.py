@@ -71,8 +71,10 @@ def outlive(stage: Stage, begin: Callable[[], object], end: Callable[[], object]
     sizes = [member.rss_bytes for member in stage.members]
     begin()
     until("all partitions are paused", lambda: total(stage, "paused_partitions") == PARTITIONS, 60)
-    goal = produced(stage) + OUTAGE_RECORDS
+    goal, lag = produced(stage) + OUTAGE_RECORDS, total(stage, "partition_lag_records")
     until("the outage is long enough", lambda: produced(stage) > goal, 60)
+    behind = lag + OUTAGE_RECORDS / 2
+    until("the lag grows although nobody reads", lambda: total(stage, "partition_lag_records") > behind, 60)
     assert total(stage, rf'retries_total\{{cause="{cause}"') > retries
     for member, size in zip(stage.members, sizes, strict=True):
         assert member.rss_bytes < size + GROWTH_BYTES_MAX

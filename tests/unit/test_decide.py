@@ -49,6 +49,12 @@ def test_all_new() -> None:
     check_spent(batch)
 
 
+def test_every_record_read_tells_its_time_whatever_it_is() -> None:
+    batch = spend((0, 2, [record(0), record(1, kind=REJECT)]), (2, 5, []), (5, 6, [record(5, kind=FOREIGN)]))
+    assert batch.times_ms.tolist() == [NOON * 1000] * 3
+    assert batch.oldest_ms == NOON * 1000
+
+
 def test_the_same_again() -> None:
     """What landed is a duplicate of itself; the range still gets its ledger row."""
     batch = spend((0, 2, [record(0), record(1)]), known=((0, TODAY), (1, TODAY)))

@@ -59,7 +59,7 @@ def run(first: int, end: int) -> Run:
         ignored=0,
         key_mismatches=0,
         size_bytes=100,
-        oldest_ms=int(NOW * 1000),
+        times_ms=np.array([int(NOW * 1000)]),
     )
 
 

@@ -10,7 +10,8 @@ import pytest
 from consumer import worker as module
 from consumer.adapters.health import Health
 from consumer.core.dedupe import KeyIndex
-from consumer.worker import Owned, Room, Worker
+from consumer.performer import Answer, Ticket
+from consumer.worker import Owned, Room, Watched, Worker
 
 
 class Group:
@@ -82,3 +83,24 @@ def test_who_gives_a_partition_away_with_an_unanswered_commit_leaves_the_group(u
     worker.release([0])
     assert worker.owned == []
     assert group.leaving == unanswered
+
+
+def test_a_look_that_hangs_is_not_begun_again_and_holds_up_no_other() -> None:
+    begun: list[tuple[int, Any]] = []
+    worker = make(Group(), reading={}, paused={})
+    worker._owned[1].paused = True
+    telemetry = SimpleNamespace(look=lambda *_: None, log_ends=lambda ends: begun.append((9, ends)))
+    worker._telemetry = cast("Any", telemetry)
+    worker._performer = cast(
+        "Any", SimpleNamespace(background=lambda ticket, call: begun.append((ticket.epoch, call.args)))
+    )
+    worker._looks = (lambda _: None, lambda _: None)
+    for _ in range(2):
+        worker._watched_at = -100.0
+        worker._look_around()
+    assert begun == [(0, ([1],)), (1, ([1],))], "they are told which partitions nobody reads"
+    worker._owned.clear()
+    worker._watched(Answer(Ticket(-1, 0), Watched("id", {1: 70}), None))
+    worker._watched_at = -100.0
+    worker._look_around()
+    assert begun[2:] == [(9, {1: 70}), (0, ([],))]
