@@ -14,6 +14,10 @@ render() { # FILE TEMPLATE [helm's arguments]
     echo "# Rendered from $chart by deploy/kubernetes/render.sh: change it there."
     "$helm" template zkp2p-consumer "$chart" --namespace zkp2p --kube-version 1.34.0 \
       --set clickhouse.username=zkp2p --set clickhouse.passwordSecret.name=zkp2p-clickhouse \
+      --set migrate.username=zkp2p_migrator --set migrate.passwordSecret.name=zkp2p-clickhouse \
+      --set migrate.passwordSecret.key=migrator-password \
+      --set audit.username=zkp2p_auditor --set audit.passwordSecret.name=zkp2p-clickhouse \
+      --set audit.passwordSecret.key=auditor-password \
       --show-only "templates/$template" "$@" |
       grep -vE '^(---|# Source:.*|    (helm.sh/chart|helm.sh/hook|helm.sh/hook-delete-policy|app.kubernetes.io/managed-by): .*|  annotations:)$' |
       grep -vE '^ +(helm.sh/chart|app.kubernetes.io/managed-by): '

@@ -75,6 +75,7 @@ def test_every_metric_on_the_board_exists_and_every_metric_is_on_the_board() -> 
         found = names.named(target["expr"])
         assert found, title
         assert found <= known | recorded, (title, found - known - recorded)
+        assert not names.unknown_labels(target["expr"]), title
         shown |= found
     for variable in board["templating"]["list"]:
         if variable["type"] == "query":
@@ -100,6 +101,7 @@ def sql(target: dict[str, Any], database: str) -> str:
     methods = "'venmo','cashapp','paypal','zelle','wise','revolut'"
     text: str = target["rawSql"]
     text = text.replace("${database}", database).replace("${method:singlequote}", methods)
+    text = text.replace("${state}", "zkp2p_daily_summary_state")
     text = text.replace("$__fromTime", "toDateTime(now() - INTERVAL 30 DAY)").replace("$__toTime", "toDateTime(now())")
     assert "$" not in text, text
     return text
@@ -118,18 +120,25 @@ def test_clickhouse_answers_every_query_of_the_payments_board(clickhouse: Any, d
             VALUES (1, 's1', 'attempt', 'venmo', 25, 25000, NULL, now() - 60),
                    (1, 's1', 'success', 'venmo', 25, 25000, NULL, now() - 30),
                    (2, 's2', 'attempt', 'wise', 10, 10000, NULL, now() - 60),
-                   (2, 's2', 'error', 'wise', 10, 10000, 'declined', now() - 30)""")
+                   (2, 's2', 'error', 'wise', 10, 10000, 'declined', now() - 30),
+                   (1, 's3', 'attempt', 'paypal', 5, 5000, NULL, now() - 60),
+                   (1, 's3', 'success', 'paypal', 5, 5000, NULL, now() - 30)""")
         answers = {
             title: client.query(sql(target, database)).result_rows
             for title, target in targets(load(FOLDER / "payments.json"))
         }
         assert all(answers.values()), [title for title, rows in answers.items() if not rows]
-        assert answers["Attempts"] == [(2,)]
-        assert answers["Success rate"] == [(0.5,)]
+        assert answers["Attempts"] == [(3,)]
+        assert answers["Success rate"] == [(2 / 3,)]
+        assert sum(buyers for _, _, buyers in answers["Attempts and buyers a day"]) == 1, "by two methods, and one"
+        (variable,) = [v for v in load(FOLDER / "payments.json")["templating"]["list"] if v["name"] == "state"]
+        state = client.query(variable["query"].replace("${database}", database)).result_rows
+        assert state == [("zkp2p_daily_summary_state",)]
         assert [row[:3] for row in answers["What goes wrong"]] == [("wise", "declined", 1)]
-        assert sorted(answers["Outcomes of sessions"]) == [("error", 1), ("success", 1)]
+        assert sorted(answers["Outcomes of sessions"]) == [("error", 1), ("success", 2)]
         assert {row[0]: row[2:] for row in answers["Rates by method"]} == {
             "venmo": (1.0, 0.0, 0.0),
+            "paypal": (1.0, 0.0, 0.0),
             "wise": (0.0, 1.0, 0.0),
         }
         empty = [

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -33,11 +34,17 @@ SECRET_VALUES = {
     "kafka.sasl.passwordSecret.name": "kafka",
     "kafka.caSecret.name": "kafka-ca",
     "kafka.extra.client\\.id": "payments",
+    "kafka.clientCertificateSecret.name": "kafka-client",
     "clickhouse.url": "https://clickhouse:8443",
     "clickhouse.passwordSecret.name": "clickhouse",
     "clickhouse.caSecret.name": "clickhouse-ca",
     "clickhouse.compression": "zstd",
     "clickhouse.cluster": "main",
+    "migrate.username": "zkp2p_migrator",
+    "migrate.passwordSecret.name": "migrator",
+    "audit.username": "zkp2p_auditor",
+    "audit.passwordSecret.name": "clickhouse",
+    "audit.passwordSecret.key": "auditor",
     "env.ZKP2P_BATCH__MAX_SECONDS": "5",
 }
 
@@ -95,6 +102,27 @@ def test_rendering_again_gives_the_same(tmp_path: Path) -> None:
 def test_the_chart_is_of_this_version() -> None:
     chart = tools.yaml_document(tools.CHART / "Chart.yaml")
     assert chart["appVersion"] == consumer.__version__
+
+
+KUBERNETES = "1.34"
+ABSENT = r"absent(zkp2p_consumer_assigned_partitions{{namespace=\"{namespace}\"}})"
+CUSTOM = {"PodMonitor", "PrometheusRule", "ScaledObject"}
+"""Kinds of operators, whose schemas are not Kubernetes' own: only an API server with their definitions judges those."""
+
+
+def check_schema(documents: list[Any]) -> None:
+    judged = [document for document in documents if document["kind"] not in CUSTOM]
+    assert {"StatefulSet", "Job", "CronJob", "PodDisruptionBudget", "NetworkPolicy"} <= {d["kind"] for d in judged}
+    for document in judged:
+        kubernetes_validate.validate(document, KUBERNETES, strict=True)
+
+
+def test_the_manifests_follow_the_schema_of_kubernetes() -> None:
+    check_schema([*plain(), *tools.yaml_documents(PLAIN / "namespace.yaml")])
+    wrong = plain()
+    wrong[0]["spec"]["backofLimit"] = 6
+    with pytest.raises(kubernetes_validate.ValidationError, match="backofLimit"):
+        check_schema(wrong)
 
 
 def test_kustomization_lists_files_that_exist() -> None:
@@ -184,6 +212,44 @@ def test_selectors_meet_the_pods_they_mean() -> None:
     assert documents["ScaledObject"]["spec"]["scaleTargetRef"]["name"] == documents["StatefulSet"]["metadata"]["name"]
 
 
+def test_each_pod_does_its_own_job_and_no_other() -> None:
+    args = {kind: pod["containers"][0]["args"] for kind, pod in pods(plain())}
+    assert args == {"StatefulSet": ["run"], "Job": ["migrate"], "CronJob": ["audit", "--days", "7"]}
+    users = {
+        kind: next(e["value"] for e in pod["containers"][0]["env"] if e["name"] == "ZKP2P_CLICKHOUSE__USERNAME")
+        for kind, pod in pods(plain())
+    }
+    assert users == {"StatefulSet": "zkp2p", "Job": "zkp2p_migrator", "CronJob": "zkp2p_auditor"}
+
+
+def test_the_network_is_closed_but_for_what_is_needed() -> None:
+    (policy,) = tools.yaml_documents(PLAIN / "networkpolicy.yaml")
+    spec = policy["spec"]
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    (rule,) = spec["ingress"]
+    assert [port["port"] for port in rule["ports"]] == [load(None, {}).http.port]
+    assert rule["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+    out = {(port["port"], port["protocol"]) for rule in spec["egress"] for port in rule["ports"]}
+    assert out == {(53, "UDP"), (53, "TCP"), *((n, "TCP") for n in (8123, 8443, 9092, 9093, 9094))}
+
+
+def test_a_drain_takes_one_pod_at_a_time_and_a_sick_one_holds_nobody_up() -> None:
+    (budget,) = tools.yaml_documents(PLAIN / "pdb.yaml")
+    assert (budget["spec"]["maxUnavailable"], budget["spec"]["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
+
+
+def test_the_autoscaler_goes_by_the_lag_of_our_topic_and_group() -> None:
+    (scaled,) = tools.yaml_documents(PLAIN / "keda" / "scaledobject.yaml")
+    values = tools.yaml_document(tools.CHART / "values.yaml")
+    assert scaled["spec"]["minReplicaCount"] == 1
+    assert scaled["spec"]["maxReplicaCount"] <= values["autoscaling"]["partitions"]
+    (trigger,) = scaled["spec"]["triggers"]
+    settings = load(None, {}).kafka
+    assert trigger["type"] == "kafka"
+    assert (trigger["metadata"]["topic"], trigger["metadata"]["consumerGroup"]) == (settings.topic, settings.group_id)
+    assert trigger["metadata"]["excludePersistentLag"] == "true"
+
+
 def test_the_alerts_of_the_audit_and_the_pods_name_what_there_is() -> None:
     documents = {document["kind"]: document for document in plain()}
     text = (tools.CHART / "files" / "alerts.rules.yml").read_text()
@@ -206,6 +272,7 @@ def test_the_rules_of_the_operator_are_the_rules() -> None:
     text = json.dumps(wanted)
     for label in ("pod", "job_name", "cronjob"):
         text = text.replace(f'{label}=~\\".*zkp2p', f'namespace=\\"zkp2p\\", {label}=~\\"zkp2p')
+    text = text.replace("absent(zkp2p_consumer_assigned_partitions)", ABSENT.format(namespace="zkp2p"))
     assert rendered["spec"]["groups"] == json.loads(text)
 
 
@@ -218,6 +285,7 @@ def test_the_alerts_of_any_release_name_what_there_is(release: str) -> None:
     documents = {document["kind"]: document for document in yaml.safe_load_all(text) if document}
     names = [documents["StatefulSet"]["metadata"]["name"] + "-0", documents["CronJob"]["metadata"]["name"]]
     expressions = json.dumps(documents["PrometheusRule"]["spec"])
+    assert ABSENT.format(namespace="n") in expressions, "others' consumers are not ours"
     for label, name in zip(("pod", "cronjob", "job_name"), [*names, names[1] + "-29012345"], strict=True):
         found = set(re.findall(rf'namespace=\\"n\\", {label}=~\\"([^"]+)\\"', expressions))
         assert [bool(re.fullmatch(pattern, name)) for pattern in found] == [True], (label, name, found)
@@ -230,6 +298,7 @@ def test_helm_finds_nothing_to_say() -> None:
 def test_with_every_option_on(tmp_path: Path) -> None:
     documents = everything()
     assert len(documents) == 8
+    check_schema(documents)
     assert {document["metadata"]["namespace"] for document in documents} == {"n"}
     by_kind = {document["kind"]: document for document in documents}
     assert "replicas" not in by_kind["StatefulSet"]["spec"], "KEDA owns the number"
@@ -237,11 +306,46 @@ def test_with_every_option_on(tmp_path: Path) -> None:
         check_restricted(kind, pod)
         environ = check_settings(pod["containers"][0], tmp_path)
         assert environ["ZKP2P_BATCH__MAX_SECONDS"] == "5"
-        assert environ["ZKP2P_KAFKA__EXTRA"] == '{"client.id":"payments"}'
-        paths = [
-            item["path"] for source in pod["volumes"][1]["projected"]["sources"] for item in source["secret"]["items"]
-        ]
-        assert paths == ["kafka-password", "kafka-ca.crt", "clickhouse-password", "clickhouse-ca.crt"]
+        assert json.loads(environ["ZKP2P_KAFKA__EXTRA"]) == {
+            "client.id": "payments",
+            "ssl.certificate.location": "/etc/zkp2p/secrets/kafka-client.crt",
+            "ssl.key.location": "/etc/zkp2p/secrets/kafka-client.key",
+        }
+        assert mounted(pod) == {
+            "kafka-password": ("kafka", "password"),
+            "kafka-ca.crt": ("kafka-ca", "ca.crt"),
+            "kafka-client.crt": ("kafka-client", "tls.crt"),
+            "kafka-client.key": ("kafka-client", "tls.key"),
+            "clickhouse-password": {
+                "StatefulSet": ("clickhouse", "password"),
+                "Job": ("migrator", "password"),
+                "CronJob": ("clickhouse", "auditor"),
+            }[kind],
+            "clickhouse-ca.crt": ("clickhouse-ca", "ca.crt"),
+        }
+        user = {"StatefulSet": "default", "Job": "zkp2p_migrator", "CronJob": "zkp2p_auditor"}[kind]
+        assert environ["ZKP2P_CLICKHOUSE__USERNAME"] == user
+
+
+def mounted(pod: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """File -> name and key of the Secret it comes from."""
+    secrets = [source["secret"] for source in pod["volumes"][1]["projected"]["sources"]]
+    return {item["path"]: (secret["name"], item["key"]) for secret in secrets for item in secret["items"]}
+
+
+def test_properties_out_of_a_secret() -> None:
+    for _, pod in pods(template(**{"kafka.extraSecret.name": "properties"})):
+        environ = {entry["name"]: entry.get("value") for entry in pod["containers"][0]["env"]}
+        assert environ["ZKP2P_KAFKA__EXTRA_FILE"] == "/etc/zkp2p/secrets/kafka-extra.json"
+        assert "ZKP2P_KAFKA__EXTRA" not in environ
+        assert mounted(pod) == {"kafka-extra.json": ("properties", "extra.json")}
+
+
+def test_another_user_has_another_password_or_none() -> None:
+    documents = template(**{"clickhouse.passwordSecret.name": "clickhouse", "migrate.username": "somebody"})
+    for kind, pod in pods(documents):
+        environ = {entry["name"]: entry.get("value") for entry in pod["containers"][0]["env"]}
+        assert ("ZKP2P_CLICKHOUSE__PASSWORD_FILE" in environ) == (kind != "Job")
 
 
 def test_there_is_time_to_land_what_is_in_flight() -> None:
@@ -251,6 +355,15 @@ def test_there_is_time_to_land_what_is_in_flight() -> None:
     leave = 10  # the last commit, and leaving the group
     assert pod["terminationGracePeriodSeconds"] > flush + leave
     assert int(compose["stop_grace_period"].removesuffix("s")) > flush + leave
+
+
+@pytest.mark.parametrize("session_ms", [6_000, 300_000, 1_800_000])
+def test_a_long_session_leaves_more_time_to_land(session_ms: int) -> None:
+    documents = template(**{"kafka.extra.session\\.timeout\\.ms": session_ms})
+    (pod,) = [pod for kind, pod in pods(documents) if kind == "StatefulSet"]
+    assert pod["terminationGracePeriodSeconds"] > Timing.of_session(session_ms).revoke + 10
+    (extra,) = [e["value"] for e in pod["containers"][0]["env"] if e["name"] == "ZKP2P_KAFKA__EXTRA"]
+    assert load(None, {"ZKP2P_KAFKA__EXTRA": extra}).kafka.session_timeout_ms == session_ms
 
 
 def test_kip_848_goes_without_static_membership() -> None:
@@ -269,6 +382,7 @@ def test_kip_848_goes_without_static_membership() -> None:
         (["clickhouse.url=clickhouse:8123"], "url"),
         (["env.KAFKA__TOPIC=x"], "KAFKA__TOPIC"),
         (["networkPolicy.prometheusPeers="], "prometheusPeers"),
+        (["kafka.extraSecret.name=s", "kafka.extra.a=b"], "kafka.extraSecret holds all properties"),
     ],
 )
 def test_values_that_can_not_work_are_refused(values: list[str], said: str) -> None:

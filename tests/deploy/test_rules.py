@@ -60,6 +60,7 @@ def test_every_metric_in_a_rule_exists() -> None:
         found = names.named(rule["expr"])
         assert found, rule
         assert found <= known, (rule.get("alert", rule.get("record")), found - known)
+        assert not names.unknown_labels(rule["expr"]), rule
 
 
 def test_every_alert_says_what_to_do() -> None:

@@ -20,8 +20,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- else }}{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end }}
 {{- end }}
 
-{{/* What is the same for the consumer, the migration and the audit: settings, with every secret as a file. */}}
+{{/* What is the same for the consumer, the migration and the audit: settings, with every secret as a file.
+     Takes the root and the values that may name another ClickHouse user. */}}
 {{- define "zkp2p-consumer.env" -}}
+{{- $user := index . 1 }}{{ with index . 0 }}
 - {name: ZKP2P_KAFKA__BOOTSTRAP_SERVERS, value: {{ .Values.kafka.bootstrapServers | quote }}}
 - {name: ZKP2P_KAFKA__TOPIC, value: {{ .Values.kafka.topic | quote }}}
 - {name: ZKP2P_KAFKA__DLQ_TOPIC, value: {{ .Values.kafka.dlqTopic | quote }}}
@@ -42,13 +44,24 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- if .Values.kafka.caSecret.name }}
 - {name: ZKP2P_KAFKA__SSL_CA_LOCATION, value: /etc/zkp2p/secrets/kafka-ca.crt}
 {{- end }}
-{{- with .Values.kafka.extra }}
+{{- if .Values.kafka.extraSecret.name }}
+{{- if or .Values.kafka.extra .Values.kafka.clientCertificateSecret.name }}
+{{- fail "kafka.extraSecret holds all properties: leave kafka.extra and kafka.clientCertificateSecret empty" }}
+{{- end }}
+- {name: ZKP2P_KAFKA__EXTRA_FILE, value: /etc/zkp2p/secrets/kafka-extra.json}
+{{- else }}
+{{- $extra := .Values.kafka.extra }}
+{{- if .Values.kafka.clientCertificateSecret.name }}
+{{- $extra = merge (dict "ssl.certificate.location" "/etc/zkp2p/secrets/kafka-client.crt" "ssl.key.location" "/etc/zkp2p/secrets/kafka-client.key") $extra }}
+{{- end }}
+{{- with $extra }}
 - {name: ZKP2P_KAFKA__EXTRA, value: {{ . | toJson | quote }}}
+{{- end }}
 {{- end }}
 - {name: ZKP2P_CLICKHOUSE__URL, value: {{ .Values.clickhouse.url | quote }}}
 - {name: ZKP2P_CLICKHOUSE__DATABASE, value: {{ .Values.clickhouse.database | quote }}}
-- {name: ZKP2P_CLICKHOUSE__USERNAME, value: {{ .Values.clickhouse.username | quote }}}
-{{- if .Values.clickhouse.passwordSecret.name }}
+- {name: ZKP2P_CLICKHOUSE__USERNAME, value: {{ $user.username | default .Values.clickhouse.username | quote }}}
+{{- if (include "zkp2p-consumer.passwordSecret" (list . $user) | fromYaml).name }}
 - {name: ZKP2P_CLICKHOUSE__PASSWORD_FILE, value: /etc/zkp2p/secrets/clickhouse-password}
 {{- end }}
 {{- if .Values.clickhouse.caSecret.name }}
@@ -67,14 +80,35 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - {name: {{ $name }}, value: {{ $value | quote }}}
 {{- end }}
 {{- end }}
+{{- end }}
 
-{{- define "zkp2p-consumer.hasSecrets" -}}
-{{- if or .Values.kafka.sasl.passwordSecret.name .Values.kafka.caSecret.name .Values.clickhouse.passwordSecret.name .Values.clickhouse.caSecret.name }}yes{{ end }}
+{{/* Of the ClickHouse user: another user has another password, or none. */}}
+{{- define "zkp2p-consumer.passwordSecret" -}}
+{{- $user := index . 1 }}
+{{- if $user.username }}{{ toYaml $user.passwordSecret }}{{ else }}{{ toYaml (index . 0).Values.clickhouse.passwordSecret }}{{ end }}
+{{- end }}
+
+{{/* Every secret that is mounted, as items of a projected volume. */}}
+{{- define "zkp2p-consumer.secrets" -}}
+{{- $password := include "zkp2p-consumer.passwordSecret" . | fromYaml }}
+{{- with (index . 0).Values }}
+{{- $files := list
+      (list .kafka.sasl.passwordSecret.name .kafka.sasl.passwordSecret.key "kafka-password")
+      (list .kafka.caSecret.name .kafka.caSecret.key "kafka-ca.crt")
+      (list .kafka.clientCertificateSecret.name .kafka.clientCertificateSecret.certificateKey "kafka-client.crt")
+      (list .kafka.clientCertificateSecret.name .kafka.clientCertificateSecret.privateKey "kafka-client.key")
+      (list .kafka.extraSecret.name .kafka.extraSecret.key "kafka-extra.json")
+      (list $password.name $password.key "clickhouse-password")
+      (list .clickhouse.caSecret.name .clickhouse.caSecret.key "clickhouse-ca.crt") }}
+{{- range $files }}{{ if index . 0 }}
+- secret: {name: {{ index . 0 | quote }}, items: [{key: {{ index . 1 | quote }}, path: {{ index . 2 }}}]}
+{{- end }}{{ end }}
+{{- end }}
 {{- end }}
 
 {{- define "zkp2p-consumer.volumeMounts" -}}
 - {name: tmp, mountPath: /tmp}
-{{- if include "zkp2p-consumer.hasSecrets" . }}
+{{- if include "zkp2p-consumer.secrets" . }}
 - {name: secrets, mountPath: /etc/zkp2p/secrets, readOnly: true}
 {{- end }}
 {{- end }}
@@ -82,23 +116,11 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- define "zkp2p-consumer.volumes" -}}
 - name: tmp
   emptyDir: {sizeLimit: 64Mi}
-{{- if include "zkp2p-consumer.hasSecrets" . }}
+{{- with include "zkp2p-consumer.secrets" . }}
 - name: secrets
   projected:
     defaultMode: 0440
-    sources:
-    {{- with .Values.kafka.sasl.passwordSecret }}{{ if .name }}
-      - secret: {name: {{ .name | quote }}, items: [{key: {{ .key | quote }}, path: kafka-password}]}
-    {{- end }}{{ end }}
-    {{- with .Values.kafka.caSecret }}{{ if .name }}
-      - secret: {name: {{ .name | quote }}, items: [{key: {{ .key | quote }}, path: kafka-ca.crt}]}
-    {{- end }}{{ end }}
-    {{- with .Values.clickhouse.passwordSecret }}{{ if .name }}
-      - secret: {name: {{ .name | quote }}, items: [{key: {{ .key | quote }}, path: clickhouse-password}]}
-    {{- end }}{{ end }}
-    {{- with .Values.clickhouse.caSecret }}{{ if .name }}
-      - secret: {name: {{ .name | quote }}, items: [{key: {{ .key | quote }}, path: clickhouse-ca.crt}]}
-    {{- end }}{{ end }}
+    sources: {{- . | trim | nindent 6 }}
 {{- end }}
 {{- end }}
 
