@@ -119,20 +119,21 @@ class _Sender:
             self._producer.flush(1.0)
 
     def _connect(self, topic: DeadLetterTopic) -> Producer:
-        config: dict[str, Any] = {
-            **client_config(self._settings),
-            "enable.idempotence": True,
-            "acks": "all",
+        chosen: dict[str, Any] = {
             "linger.ms": 50,  # `flush` waits for none of it
             "compression.type": "lz4",
             "batch.size": min(BATCH_BYTES, topic.max_message_bytes),  # which is held against a batch, not a record
-            "delivery.timeout.ms": int(DELIVERY_SECONDS * 1000),
-            "delivery.report.only.error": True,
-            "on_delivery": self._on_refusal,
             "message.max.bytes": 1_000_000_000,  # how large one may be is the topic's to say
             "queue.buffering.max.kbytes": 65_536,
         }
-        return Producer(config, logger=librdkafka_logger())
+        protocol: dict[str, Any] = {
+            "enable.idempotence": True,
+            "acks": "all",
+            "delivery.timeout.ms": int(DELIVERY_SECONDS * 1000),
+            "delivery.report.only.error": True,
+            "on_delivery": self._on_refusal,
+        }
+        return Producer(chosen | client_config(self._settings) | protocol, logger=librdkafka_logger())
 
     def _make_room(self, producer: Producer) -> None:
         """Wait until the client has sent some of what it holds."""

@@ -16,9 +16,11 @@ from consumer.settings import KafkaSettings, Settings
 
 def run(settings: Settings, *, days: int, repair: bool) -> int:
     """1 if anything is wrong (after the repair), else 0. Without brokers in the settings Kafka is left out."""
-    database = settings.clickhouse.database
-    # Commits before the ledger: one that comes in between must not look as if it were ahead.
-    commits = read_commits(settings.kafka) if settings.kafka.bootstrap_servers else None
+    database, commits = settings.clickhouse.database, None
+    if settings.kafka.bootstrap_servers:
+        settings.require_kafka()
+        # Commits before the ledger: one that comes in between must not look as if it were ahead.
+        commits = read_commits(settings.kafka)
     with opened(settings.clickhouse) as client:
         verify(client, database)
 

@@ -32,9 +32,8 @@ def run(settings: Settings, *, sample: int = 0) -> int:
     # They load Kafka's and ClickHouse's clients, which a wrong setting should not wait for.
     from consumer.operate import check_clickhouse, check_kafka
 
-    failed = False
-    for question in (lambda: about_settings(settings), lambda: check_kafka.findings(settings, sample=sample)):
-        failed |= _show("kafka", question)
+    failed = _show("settings", lambda: about_settings(settings))
+    failed |= _show("broker", lambda: check_kafka.findings(settings, sample=sample))
     failed |= _show("clickhouse", lambda: check_clickhouse.findings(settings))
     return 1 if failed else 0
 

@@ -16,14 +16,19 @@ from consumer.operate.kafka_log import Bounds, KafkaLog
 from consumer.operate.letters import Filter, Letter, as_bytes, iso, own_headers, read_letter
 from consumer.settings import Settings
 
+NO_TOPIC = "nothing was rejected yet, or ZKP2P_KAFKA__DLQ_TOPIC names another"
 COLUMNS = ("time", "partition", "offset", "code", "message", "source")
 
 
 def show_list(settings: Settings, chosen: Filter, limit: int, output_format: str) -> None:
-    """Prints the newest `limit` dead letters that match."""
+    """Prints the newest `limit` dead letters that match; none where nothing was ever rejected."""
     settings.require_kafka()
+    topic = settings.kafka.dlq_topic
     with KafkaLog(settings.kafka) as log:
-        letters = list(newest(log, settings.kafka.dlq_topic, chosen, limit))
+        known = bool(log.partitions(topic))
+        letters = list(newest(log, topic, chosen, limit)) if known else []
+    if not known:
+        console.note(f"there is no dead-letter topic {topic} at {settings.kafka.bootstrap_servers}: {NO_TOPIC}")
     if output_format == "json":
         _print_json([as_json(letter) for letter in letters])
         return
@@ -44,8 +49,7 @@ def partitions(log: KafkaLog, topic: str, chosen: Filter) -> list[int]:
     """The partitions to look into; Stop when the topic or the partition isn't there."""
     found = log.partitions(topic)
     if not found:
-        remedy = "nothing was rejected yet, or ZKP2P_KAFKA__DLQ_TOPIC names another"
-        raise Stop(f"there is no dead-letter topic {topic} at {log.servers}: {remedy}")
+        raise Stop(f"there is no dead-letter topic {topic} at {log.servers}: {NO_TOPIC}")
     if chosen.partition is None:
         return found
     if chosen.partition not in found:

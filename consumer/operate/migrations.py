@@ -20,6 +20,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from consumer import resources
 from consumer.adapters.clickhouse import one_line
+from consumer.adapters.sql import cluster_named
 from consumer.core.errors import Stop, UsageError
 from consumer.operate import predecessor
 
@@ -89,6 +90,9 @@ def verify(client: Client, database: str) -> None:
     applied = _applied(client, database)
     remedy = "run zkp2p-consumer migrate"
     if applied is None:
+        if not _may_read(client, f"{database}.{RECORD}"):
+            remedy = "give the user the grants in sql/grants; if the tables don't exist yet, run zkp2p-consumer migrate"
+            raise Stop(f"ClickHouse: this user sees no {database}.{RECORD}, and may not: {remedy}")
         raise Stop(f"database {database} has no {RECORD}: {remedy}")
     wanted = [m for m in load(database, "cluster") if not m.name.endswith(".cluster.sql")]
     _refuse_changed(wanted, applied)
@@ -99,9 +103,8 @@ def verify(client: Client, database: str) -> None:
 
 def load(database: str, cluster: str | None = None, folder: Path | None = None) -> list[Migration]:
     """All migrations for this kind of server, in order, with the names filled in."""
-    for name in (database, *([cluster] if cluster else [])):
-        if not _IDENTIFIER.fullmatch(name):
-            raise UsageError(f"{name!r} can't be a name here: use letters, digits and underscores")
+    if not _IDENTIFIER.fullmatch(database):
+        raise UsageError(f"{database!r} can't be a database here: use letters, digits and underscores")
     found = []
     for path in sorted((folder or resources.path("sql")).glob("*.sql")):
         match = _NAME.fullmatch(path.name)
@@ -141,18 +144,23 @@ def fill(text: str, database: str, cluster: str | None = None) -> str:
         "no_deduplication_window": "non_replicated_deduplication_window = 0",
     }
     replicated = {
-        "on_cluster": f"ON CLUSTER {cluster}",
+        "on_cluster": f"ON CLUSTER {cluster_named(cluster or '')}",
         "replicated": "Replicated",
         "all": "_all",
-        "cluster": str(cluster),
+        "cluster": cluster_named(cluster or ""),
         # Count and age: whichever is reached first forgets a token, so both are generous. 604,800 s are 7 days.
         "deduplication_window": "replicated_deduplication_window = 10000, "
         "replicated_deduplication_window_seconds = 604800",
         "no_deduplication_window": "replicated_deduplication_window = 0",
     }
-    for key, value in ({"database": database} | (replicated if cluster else plain)).items():
-        text = text.replace(f" {{{key}}}\n", f" {value}\n" if value else "\n").replace(f"{{{key}}}", value)
-    return text
+    values = {"database": database} | (replicated if cluster else plain)
+
+    def value_of(found: re.Match[str]) -> str:
+        value, ends_line = values[found[2]], text.startswith("\n", found.end())
+        return "" if ends_line and not value else found[1] + value
+
+    # All at once: what is filled in may be a macro of the server's, which looks the same.
+    return re.sub(rf"( ?)\{{({'|'.join(values)})\}}", value_of, text)
 
 
 def _with_predecessor(client: Client, database: str, cluster: str | None, todo: list[Migration]) -> list[Migration]:
@@ -193,6 +201,16 @@ def _applied(client: Client, database: str) -> dict[int, tuple[str, str]] | None
         return None
     rows = client.query(f"SELECT version, name, checksum FROM {database}.{RECORD} FINAL").result_rows
     return {version: (name, checksum) for version, name, checksum in rows}
+
+
+def _may_read(client: Client, table: str) -> bool:
+    """False only where the server says so: to somebody without rights a table looks as if it were not there."""
+    try:
+        return bool(client.query(f"CHECK GRANT SELECT ON {table}").result_rows[0][0])
+    except DatabaseError as error:
+        if _code(error) is None:
+            raise
+        return True  # a server that knows no such question
 
 
 def _run(client: Client, migration: Migration) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from clickhouse_connect.driver.client import Client
 
+from consumer.adapters.sql import cluster_named
 from consumer.core.errors import Stop
 
 SUMMARY = "zkp2p_daily_summary"
@@ -21,7 +22,7 @@ def set_aside(client: Client, database: str, cluster: str | None = None) -> list
     Each may be repeated after a crash, or be beaten to it by another migration. Raises `Stop` for a table that we
     know nothing about.
     """
-    on_cluster = f" ON CLUSTER {cluster}" if cluster else ""
+    on_cluster = f" ON CLUSTER {cluster_named(cluster)}" if cluster else ""
     rows = client.query(
         "SELECT name, engine, as_select FROM system.tables WHERE database = {d:String} AND name IN ({a:String}, {b:String})",
         parameters={"d": database, "a": SUMMARY, "b": KEPT_AS},

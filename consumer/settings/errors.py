@@ -16,6 +16,8 @@ from consumer.settings.model import PREFIX, sections
 from consumer.settings.rules import RuleError
 
 VALUE_CHARACTERS_MAX = 120
+CLOSE = 0.5
+"""Likeness by difflib, from 0 to 1, from which on a name may be a slip of another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,15 @@ Origins = dict[str, Origin]
 
 
 def nearest(name: str, known: Iterable[str], otherwise: str = "`zkp2p-consumer config` lists them all") -> str:
-    """`: did you mean X?`, or where to look when nothing is near."""
+    """`: did you mean X?`; where none is close, the nearest all the same, and where to look."""
     tails = {candidate.removeprefix(PREFIX): candidate for candidate in known}
-    close = difflib.get_close_matches(name.removeprefix(PREFIX), tails, n=1, cutoff=0.5)
-    return f": did you mean {tails[close[0]]}?" if close else f": {otherwise}"
+    asked = name.removeprefix(PREFIX)
+    found = difflib.get_close_matches(asked, tails, n=1, cutoff=0.0)
+    if not found:
+        return f": {otherwise}"
+    if difflib.SequenceMatcher(None, asked, found[0]).ratio() >= CLOSE:
+        return f": did you mean {tails[found[0]]}?"
+    return f": the nearest is {tails[found[0]]}; {otherwise}"
 
 
 def readable(error: ValidationError, origins: Origins) -> str:

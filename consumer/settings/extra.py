@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+import orjson
+
 from consumer.settings.rules import RuleError
 
 MASK = "********"
@@ -73,6 +75,17 @@ def is_secret(name: str) -> bool:
 def masked(extra: Mapping[str, str]) -> dict[str, str]:
     """The properties as they may be shown."""
     return {name: MASK if is_secret(name) else value for name, value in extra.items()}
+
+
+def parsed(value: object) -> object:
+    """In a file the properties are a table, or the same JSON text as in the environment."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        remedy = 'write an object of librdkafka properties, for example {"client.rack": "a"}'
+        raise RuleError(f"is not valid JSON ({' '.join(str(error).split())}): {remedy}") from None
 
 
 def flatten(tree: object, prefix: str = "") -> Iterator[tuple[str, str]]:

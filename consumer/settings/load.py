@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import orjson
 from pydantic import SecretStr, ValidationError
 
 from consumer.console import printable
@@ -112,7 +111,7 @@ def from_environment(environ: Mapping[str, str]) -> Found:
         if in_file:
             found.put(section, name, *_secret_file(name, text, variable, variable))
         else:
-            found.put(section, name, _parsed(name, text, variable), Origin(variable, f"env {variable}", env=True))
+            found.put(section, name, _hidden(name, text), Origin(variable, f"env {variable}", env=True))
     return found
 
 
@@ -183,15 +182,9 @@ def _secret_file(name: str, place: object, spelled: str, shown: str) -> tuple[ob
     if not text or len(data) > SECRET_BYTES_MAX:
         raise UsageError(f"{shown}={place}: the file must hold 1 to {SECRET_BYTES_MAX} bytes")
     origin = Origin(spelled, f"secret file {place}", env=spelled.startswith(PREFIX), secret=True)
-    return _parsed(name, text, spelled), origin
+    return _hidden(name, text), origin
 
 
-def _parsed(name: str, text: str, spelled: str) -> object:
-    """EXTRA is JSON; all else is text that the model converts."""
-    if name != "extra":
-        return SecretStr(text) if name.endswith("password") else text
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        remedy = 'write an object of librdkafka properties, for example {"client.rack": "a"}'
-        raise UsageError(f"{spelled} is not valid JSON ({' '.join(str(error).split())}): {remedy}") from None
+def _hidden(name: str, text: str) -> object:
+    """Text that the model converts; a password can't be printed by mistake on its way there."""
+    return SecretStr(text) if name.endswith("password") else text

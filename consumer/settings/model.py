@@ -55,7 +55,7 @@ KafkaName = Annotated[str, AfterValidator(rules.kafka_name)]
 ExistingPath = Annotated[str, AfterValidator(rules.existing_path)]
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI"]
-Properties = Annotated[dict[str, str], BeforeValidator(lambda tree: dict(extras.flatten(tree)))]
+Properties = Annotated[dict[str, str], BeforeValidator(lambda tree: dict(extras.flatten(extras.parsed(tree))))]
 
 
 class Section(BaseModel):
@@ -121,10 +121,10 @@ class KafkaSettings(Section):
                 " old session ends; unset it, or use group_protocol=classic",
                 "instance_id",
             )
-        self._check_security()
         return self
 
-    def _check_security(self) -> None:
+    def check_security(self) -> None:
+        """Raises RuleError for settings of TLS and SASL that don't go together; what names no broker needs none."""
         sasl = self.security_protocol.startswith("SASL_")
         for name in ("sasl_mechanism", "sasl_username", "sasl_password"):
             if getattr(self, name) is not None and not sasl:
@@ -276,10 +276,15 @@ class Settings(BaseSettings):
         return values + [value for name, value in self.kafka.extra.items() if extras.is_secret(name)]
 
     def require_kafka(self) -> str:
-        """The brokers, for a command that needs them; UsageError when none are set."""
+        """The brokers, for a command that talks to them; UsageError when none are set, or not how to log in."""
         if self.kafka.bootstrap_servers is None:
             name = f"{PREFIX}KAFKA__BOOTSTRAP_SERVERS"
             raise UsageError(f"{name} is not set: name the brokers, for example localhost:9092")
+        try:
+            self.kafka.check_security()
+        except RuleError as wrong:
+            source = self.sources()[f"kafka.{wrong.field}"]
+            raise UsageError(f"{PREFIX}KAFKA__{wrong.field.upper()} ({source}) {wrong}") from None
         return self.kafka.bootstrap_servers
 
 

@@ -165,7 +165,15 @@ def test_what_is_not_there_is_named(letters: Bin) -> None:
     assert "there is no dead letter at 0/99" in letters.failed("show", "0/99")
     assert "has no partition 7" in letters.failed("show", "7/0")
     letters.letters = f"{letters.topic}.nothing"
-    assert f"there is no dead-letter topic {letters.letters}" in letters.failed("list")
+    assert f"there is no dead-letter topic {letters.letters}" in letters.failed("show", "0/0")
+
+
+def test_before_the_first_dead_letter_there_are_none(letters: Bin) -> None:
+    letters.letters = f"{letters.topic}.nothing"
+    assert letters.json("list") == []
+    process = letters.run("list")
+    assert (process.returncode, len(process.stdout.splitlines())) == (0, 1), "the head of the table"
+    assert f"there is no dead-letter topic {letters.letters}" in process.stderr
 
 
 def test_looking_leaves_no_trace_in_the_group(filled: Bin) -> None:

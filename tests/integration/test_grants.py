@@ -131,3 +131,5 @@ def test_a_dashboard_answers_every_question_and_not_where_a_row_came_from(server
         refused(client, f"SELECT kafkaOffset FROM {DATABASE}.zkp2p_payment_events")
         refused(client, f"SELECT * FROM {DATABASE}.zkp2p_ingest_ledger")
         refused(client, f"INSERT INTO {DATABASE}.zkp2p_payment_events (userId) VALUES (1)")
+    with pytest.raises(Stop, match=r"this user sees no .* give the user the grants in sql/grants"):
+        Store(settings_of(server, "dashboard"), "zkp2p-events", write_seconds=30).verify()

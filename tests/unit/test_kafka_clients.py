@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
 
+from consumer.adapters import dead_letters
+from consumer.adapters.dead_letter_topic import DeadLetterTopic
 from consumer.adapters.kafka import check_properties, consumer_config
 from consumer.adapters.lookup import Lookup
 from consumer.core.errors import UsageError
@@ -34,6 +37,25 @@ def test_a_property_of_extra_wins_over_our_choice() -> None:
     config = consumer_config(settings)
     assert (config["heartbeat.interval.ms"], config["fetch.wait.max.ms"]) == ("1000", "7")
     assert consumer_config(KafkaSettings())["heartbeat.interval.ms"] == 3000
+
+
+def test_a_property_of_extra_wins_over_our_choice_for_dead_letters_but_not_over_the_protocol(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[dict[str, Any]] = []
+    monkeypatch.setattr(dead_letters, "find_or_make", lambda _settings: DeadLetterTopic("dlq", 1, 1000))
+
+    def producer(config: dict[str, Any], **_: Any) -> Producer:
+        made.append(config)
+        return Producer({})
+
+    monkeypatch.setattr(dead_letters, "Producer", producer)
+    extra = {"compression.type": "zstd", "batch.size": "77", "delivery.timeout.ms": "1"}
+    letters = dead_letters.DeadLetters(KafkaSettings(bootstrap_servers="127.0.0.1:9", extra=extra))
+    letters.send(0, [])
+    (config,) = made
+    assert (config["compression.type"], config["batch.size"]) == ("zstd", "77")
+    assert (config["acks"], config["enable.idempotence"], config["delivery.timeout.ms"]) == ("all", True, 30_000)
 
 
 def test_what_the_client_refuses_is_said_with_the_setting(tmp_path: Path) -> None:

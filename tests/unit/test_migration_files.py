@@ -54,7 +54,14 @@ def test_the_checksum_does_not_depend_on_names() -> None:
     assert all(other[m.name] == m.checksum for m in PLAIN)
 
 
+@pytest.mark.parametrize("cluster", ["eu-west", "{cluster}"])
+def test_a_cluster_may_be_called_what_an_identifier_can_not_and_be_a_macro(cluster: str) -> None:
+    text = {m.name: m.statement for m in load("pay", cluster)}
+    assert f"zkp2p_ingest_ledger ON CLUSTER '{cluster}'\n" in text["0006_ingest_ledger.sql"]
+    assert f"ENGINE = Distributed('{cluster}', pay, zkp2p_ingest_ledger)" in text["0012_ingest_ledger_all.cluster.sql"]
+
+
 @pytest.mark.parametrize("name", ["", "a-b", "x; DROP DATABASE y", "1st", "a.b"])
 def test_names_that_can_not_be(name: str) -> None:
-    with pytest.raises(UsageError, match="can't be a name here"):
+    with pytest.raises(UsageError, match="can't be a database here"):
         load(name)

@@ -140,13 +140,6 @@ def test_an_empty_variable_counts_as_not_set() -> None:
             ["ZKP2P_CLICKHOUSE__CA_LOCATION=/nowhere/ca.pem", "no such file"],
         ),
         ({"CLICKHOUSE__CA_LOCATION": __file__}, ["https://"]),
-        ({"KAFKA__SSL_CA_LOCATION": __file__}, ["ZKP2P_KAFKA__SSL_CA_LOCATION", "nothing is encrypted"]),
-        ({"KAFKA__SECURITY_PROTOCOL": "SASL_SSL"}, ["ZKP2P_KAFKA__SECURITY_PROTOCOL=SASL_SSL", "SASL_MECHANISM"]),
-        ({"KAFKA__SASL_USERNAME": "u"}, ["ZKP2P_KAFKA__SASL_USERNAME=u", "SASL_SSL"]),
-        (
-            {"KAFKA__SECURITY_PROTOCOL": "SASL_SSL", "KAFKA__SASL_MECHANISM": "PLAIN"},
-            ["ZKP2P_KAFKA__SASL_MECHANISM=PLAIN", "SASL_USERNAME", "SASL_PASSWORD"],
-        ),
         (
             {"KAFKA__INSTANCE_ID": "pod-0", "KAFKA__GROUP_PROTOCOL": "consumer"},
             ["ZKP2P_KAFKA__INSTANCE_ID=pod-0", "group_protocol=classic"],
@@ -157,6 +150,29 @@ def test_what_is_wrong_is_named_with_its_remedy(values: dict[str, str], parts: l
     message = refused(**values)
     for part in parts:
         assert part in message
+
+
+@pytest.mark.parametrize(
+    ("values", "parts"),
+    [
+        ({"SSL_CA_LOCATION": __file__}, ["SSL_CA_LOCATION (env ZKP2P_KAFKA__SSL_CA_LOCATION)", "nothing is encrypted"]),
+        ({"SECURITY_PROTOCOL": "SASL_SSL"}, ["SECURITY_PROTOCOL (env", "needs ZKP2P_KAFKA__SASL_MECHANISM"]),
+        ({"SASL_USERNAME": "u"}, ["SASL_USERNAME (env", "needs ZKP2P_KAFKA__SECURITY_PROTOCOL=SASL_SSL"]),
+        ({"SASL_PASSWORD": "hunter2"}, ["SASL_PASSWORD (env", "needs ZKP2P_KAFKA__SECURITY_PROTOCOL=SASL_SSL"]),
+        (
+            {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_MECHANISM": "PLAIN"},
+            ["SASL_MECHANISM (env", "SASL_USERNAME", "SASL_PASSWORD"],
+        ),
+    ],
+)
+def test_how_to_log_in_is_settled_before_somebody_talks_to_kafka(values: dict[str, str], parts: list[str]) -> None:
+    """And not before: `config` shows what there is, and ClickHouse needs none of it."""
+    settings = from_env(**{f"KAFKA__{name}": value for name, value in values.items()}, KAFKA__BOOTSTRAP_SERVERS="h:1")
+    with pytest.raises(UsageError) as caught:
+        settings.require_kafka()
+    for part in parts:
+        assert part in str(caught.value)
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -173,6 +189,12 @@ def test_what_is_wrong_is_named_with_its_remedy(values: dict[str, str], parts: l
 )
 def test_an_unknown_name_is_refused_and_the_nearest_suggested(name: str, suggestion: str) -> None:
     assert f"ZKP2P_{name} is not a setting: did you mean {suggestion}?" in refused(**{name: "1"})
+
+
+def test_far_from_every_name_there_is_a_nearest_all_the_same() -> None:
+    message = refused(FOO="1")
+    assert "ZKP2P_FOO is not a setting: the nearest is ZKP2P_" in message
+    assert "`zkp2p-consumer config` lists them all" in message
 
 
 def test_names_are_upper_case() -> None:
@@ -317,9 +339,6 @@ def test_the_environment_wins_whichever_form_it_has(tmp_path: Path) -> None:
 
 
 def test_no_secret_is_ever_shown() -> None:
-    message = refused(KAFKA__SASL_PASSWORD="hunter2")
-    assert "ZKP2P_KAFKA__SASL_PASSWORD" in message
-    assert "hunter2" not in message
     settings = from_env(
         **SASL,
         KAFKA__SASL_PASSWORD="hunter2",

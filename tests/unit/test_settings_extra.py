@@ -40,6 +40,15 @@ def test_values_become_what_librdkafka_reads() -> None:
     Producer(taken)
 
 
+def test_in_a_file_the_json_text_does_too(tmp_path: Path) -> None:
+    path = tmp_path / "zkp2p.toml"
+    path.write_text("""[kafka]\nextra = '{"session.timeout.ms": 6000}'\n""")
+    assert load(path, {}).kafka.extra == {"session.timeout.ms": "6000"}
+    path.write_text("[kafka]\nextra = 'session.timeout.ms=6000'\n")
+    with pytest.raises(UsageError, match=r"kafka.extra in .* is not valid JSON .*: write an object"):
+        load(path, {})
+
+
 def test_toml_keys_mean_the_same_quoted_or_not(tmp_path: Path) -> None:
     path = tmp_path / "zkp2p.toml"
     path.write_text("[kafka.extra]\nsession.timeout.ms = 7000\n'client.rack' = 'a'\n")

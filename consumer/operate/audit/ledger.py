@@ -161,7 +161,7 @@ def disagreements(
 
     A commit of our own ahead of the ledger went past what has landed. One behind it is a crash between the ledger
     row and the commit, or a batch just landing: the consumer goes on from the ledger. A commit that is not ours is
-    somebody's reset, which the next start turns into a new pass.
+    somebody's reset, which the next start turns into a new pass; only one that would skip records is a finding.
     """
     findings, notes = [], []
     for partition, (offset, metadata) in sorted(committed.items()):
@@ -176,10 +176,12 @@ def disagreements(
             findings.append(Finding(Kind.COMMITTED, newest.topic_id, partition, newest.end, offset - 1, text))
         elif ours and offset < newest.end:
             notes.append(f"{where}: the consumer goes on from {newest.end}")
-        elif not ours and offset != newest.end:
-            low, high = sorted((offset, newest.end))
-            text = f"{where}: an offset reset; the next start reads on from {offset} as a new pass"
-            findings.append(Finding(Kind.COMMITTED, newest.topic_id, partition, low, high - 1, text))
+        elif offset > newest.end:
+            skipped = offsets(newest.end, offset - 1)
+            text = f"{where}: an offset reset; the next start reads on from {offset} and would skip {skipped}"
+            findings.append(Finding(Kind.COMMITTED, newest.topic_id, partition, newest.end, offset - 1, text))
+        elif offset < newest.end and not ours:
+            notes.append(f"{where}: an offset reset; the next start reads on from {offset} as a new pass")
     return findings, notes
 
 
