@@ -45,7 +45,7 @@ from consumer.core.effects import (
     Touched,
     WriteLedger,
 )
-from consumer.core.errors import Fenced, LeaseOver, Retryable
+from consumer.core.errors import Fenced, LeaseOver, Retryable, Stop
 from consumer.core.lease import Note, Timing
 from consumer.core.position import Committed, Log, Place, locate, own_note
 from consumer.core.recovery import beside_closed, closing_rows, days_to_mend, is_reread, unread_orphans
@@ -244,6 +244,8 @@ class Life:
             self.log = yield from self._until_done("log", ReadLog)
             orphan_topics = {orphan.topic_id for orphan in landed.orphans}
             place: Place = locate(committed, self._setup.group, landed.passes, self.log, orphan_topics)
+            if place.lost:
+                raise Stop(f"partition {self.number}: {place.why}")
             if not place.beyond_log or not pauses:
                 return place
             yield Sleep(self.now + pauses.pop(0))

@@ -45,6 +45,8 @@ class Place:
     why: str = ""
     beyond_log: bool = False
     """The log seems to end before what we have read of it."""
+    lost: bool = False
+    """The ledger knew more when the group committed: nobody can go on from here without being told where."""
 
 
 def own_note(committed: Committed, topic_id: str, group: str) -> Note | None:
@@ -60,7 +62,7 @@ def locate(
     log: Log,
     orphan_topics: Collection[str] = (),
 ) -> Place:
-    """The ledger wins over a commit that fell behind it; an offset that is neither ours nor the ledger's end is
+    """The ledger wins over a commit that fell behind it, and must not have fallen behind one of ours; an offset that is neither ours nor the ledger's end is
     an operator's will and begins a new pass; a topic made anew is read from its start.
 
     `orphan_topics` are the topic ids of rows without a ledger row.
@@ -93,9 +95,7 @@ def _ordinary_place(
             return Place(last.end, last.number, f"{found}: the ledger's end")
         return Place(log.low, 0, f"{found}: the log's start")
     if own_note(committed, log.topic_id, group) is not None and note is not None:
-        end = next((p.end for p in ours if p.number == note.pass_), committed.offset)
-        why = "the ledger is ahead of the commit" if end > committed.offset else ""
-        return Place(max(committed.offset, end), note.pass_, why)
+        return _own_place(committed.offset, note.pass_, ours)
     if _made_anew(passes, orphan_topics, log):
         return Place(log.low, 0, "the topic was made anew: its log's start")
     if last is None:
@@ -104,6 +104,20 @@ def _ordinary_place(
         return Place(last.end, last.number)
     why = f"an offset set by hand, not the ledger's end {last.end}: a new pass"
     return Place(committed.offset, last.number + 1, why)
+
+
+def _own_place(offset: int, number: int, ours: Sequence[PassRange]) -> Place:
+    """A commit follows its ledger row, so it is never ahead of the ledger of its pass, as long as that keeps its rows:
+    a restored backup or a server that lost power has lost some, and with them the events of the same moments."""
+    end = next((p.end for p in ours if p.number == number), offset)
+    if end < offset:
+        why = (
+            f"the group has committed {offset}, but the ledger ends at {end}: what had landed in between is gone, as"
+            f" after restoring a backup. Stop the consumers and reset the group to {end} to read it again (or to"
+            f" {offset} by hand, to go on without it)"
+        )
+        return Place(end, number, why, lost=True)
+    return Place(end, number, "the ledger is ahead of the commit" if end > offset else "")
 
 
 def _made_anew(passes: Sequence[PassRange], orphan_topics: Collection[str], log: Log) -> bool:

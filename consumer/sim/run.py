@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from consumer.core.errors import Stop
 from consumer.core.partition import IDLE_SECONDS
 from consumer.sim.controls import Controls
 from consumer.sim.trouble import Trouble
@@ -34,6 +35,21 @@ def run_seed(
 
 
 def run(world: World, seed: int) -> Outcome:
+    try:
+        _course(world)
+        world.oracle.judge()
+    except Stop as stop:  # nothing that befalls a world here is beyond mending
+        world.oracle.found(f"a member ended: {stop}")
+    store = world.store
+    world.counts["worlds"] += 1
+    world.counts["rows"] += len(store.history)
+    world.counts["tokens dropped a block"] += store.dropped
+    world.counts["late writes refused"] += store.refused
+    world.counts["rebalances"] += world.group.rebalances
+    return Outcome(seed, world.oracle.findings, world.counts)
+
+
+def _course(world: World) -> None:
     scheduler, plan = world.scheduler, world.plan
     Trouble(world).schedule()
     for _ in range(plan.records):
@@ -42,14 +58,6 @@ def run(world: World, seed: int) -> Outcome:
     scheduler.run_until(plan.span)
     _heal(world)
     _settle(world)
-    world.oracle.judge()
-    store = world.store
-    world.counts["worlds"] += 1
-    world.counts["rows"] += len(store.history)
-    world.counts["tokens dropped a block"] += store.dropped
-    world.counts["late writes refused"] += store.refused
-    world.counts["rebalances"] += world.group.rebalances
-    return Outcome(seed, world.oracle.findings, world.counts)
 
 
 def _heal(world: World) -> None:

@@ -50,6 +50,16 @@ def test_a_commit_ahead_of_the_ledger_is_believed() -> None:
     assert place(ours(20)) == (20, 0)
 
 
+def test_a_commit_ahead_of_its_ledger_ends_it() -> None:
+    """A restored backup, a power failure: to go on from there would leave a hole, and to go back is for people to say."""
+    found = locate(ours(30), "g", [ledger(0, 20)], LOG)
+    assert (found.offset, found.lost) == (20, True)
+    assert "reset the group to 20 to read it again" in found.why
+    assert place(by_hand(20), ledger(0, 20)) == (20, 0), "what that reset does"
+    assert place(by_hand(30), ledger(0, 20)) == (30, 1)
+    assert not locate(ours(20), "g", [ledger(0, 20)], LOG).lost
+
+
 def test_a_rewound_commit_of_ours_harms_nothing() -> None:
     assert place(ours(3), ledger(0, 20)) == (20, 0)
 

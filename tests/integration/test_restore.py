@@ -1,0 +1,108 @@
+"""A backup taken under load, a server lost, and the operator's guide followed to the letter: nothing lost, nothing twice."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+
+from consumer.demo.truth import Truth
+from tests.integration.conftest import produce
+from tests.integration.truths import rows, summary
+from tests.process import ConsumerProcess, run_command
+from tests.servers import ClickHouse, ClickHouseServer, Kafka, Unavailable
+from tests.servers.cache import PROJECT
+from tests.servers.fixtures import missing
+
+pytestmark = [pytest.mark.servers, pytest.mark.slow]
+
+EVENTS = 2000
+GUIDE = (PROJECT / "docs" / "operations.md").read_text()
+
+
+@pytest.fixture
+def server() -> Iterator[ClickHouseServer]:
+    try:
+        server = ClickHouseServer(config="<backups><allowed_path>{folder}/backups</allowed_path></backups>")
+    except Unavailable as reason:
+        missing("ClickHouse of its own", reason)
+        raise
+    with server:
+        yield server
+
+
+def backups(database: str) -> list[tuple[str, str]]:
+    """Table and place, in the guide's order; a file takes the part of its disk."""
+    found = re.findall(r"^BACKUP TABLE civitai\.(\w+) +TO Disk\('backups', '([\w/]+)'\);$", GUIDE, re.MULTILINE)
+    assert len(found) == 4
+    return [(f"{database}.{table}", place.replace("/", "-")) for table, place in found]
+
+
+def ends_of_the_ledger(clickhouse: ClickHouse, settings: dict[str, str]) -> dict[int, int]:
+    """By the guide's own query."""
+    query = re.search(r'clickhouse-client --query "\n(.+?)" > offsets\.csv', GUIDE, re.DOTALL)
+    assert query is not None
+    text = query[1].replace("civitai.", f"{settings['CLICKHOUSE__DATABASE']}.")
+    text = text.replace("'zkp2p-clickhouse'", f"'{settings['KAFKA__GROUP_ID']}'")
+    text = text.replace("'zkp2p-events'", f"'{settings['KAFKA__TOPIC']}'")
+    lines = [line.split(",") for line in clickhouse.query(text).splitlines()]
+    assert {line[0] for line in lines} == {f'"{settings["KAFKA__TOPIC"]}"'}
+    return {int(partition): int(offset) for _, partition, offset in lines}
+
+
+def reset(kafka: Kafka, settings: dict[str, str], offsets: dict[int, int]) -> None:
+    places = [TopicPartition(settings["KAFKA__TOPIC"], partition, offset) for partition, offset in offsets.items()]
+    request = ConsumerGroupTopicPartitions(settings["KAFKA__GROUP_ID"], places)
+    kafka.admin.alter_consumer_group_offsets([request])[settings["KAFKA__GROUP_ID"]].result()
+
+
+def land_everything(kafka: Kafka, settings: dict[str, str], folder: Path) -> None:
+    topic, group = settings["KAFKA__TOPIC"], settings["KAFKA__GROUP_ID"]
+    with ConsumerProcess(folder, settings) as consumer:
+        consumer.wait_for(
+            lambda: {p: at for p, (at, _) in kafka.committed(group, topic).items()} == kafka.end_offsets(topic), 90
+        )
+        assert consumer.stop() == 0, consumer.text[-2000:]
+
+
+@pytest.mark.parametrize("way", ["the ledger's end", "the topic's start"])
+def test_a_restored_backup(
+    kafka: Kafka, server: ClickHouseServer, settings: dict[str, str], tmp_path: Path, way: str
+) -> None:
+    settings["CLICKHOUSE__URL"], database = server.url, settings["CLICKHOUSE__DATABASE"]
+    settings["KAFKA__EXTRA"] = '{"session.timeout.ms": 6000}'
+    truths = [produce(settings, tmp_path, EVENTS, "--seed", "21")]
+    assert run_command("migrate", settings=settings).returncode == 0
+    ledger = f"SELECT sum(lastOffset - firstOffset + 1) FROM {database}.zkp2p_ingest_ledger FINAL"
+    with ConsumerProcess(tmp_path, settings) as consumer:
+        consumer.wait_for(lambda: int(server.query(ledger)) >= EVENTS, 60)
+        for table, place in backups(database):
+            server.query(f"BACKUP TABLE {table} TO File('{place}')")
+            if table.endswith("ledger"):  # the others hold what landed after it
+                landed = int(server.query(ledger))
+                truths.append(produce(settings, tmp_path, EVENTS, "--seed", "22"))
+                consumer.wait_for(lambda so_far=landed: int(server.query(ledger)) > so_far, 60)  # type: ignore[misc]
+        assert consumer.stop() == 0, consumer.text[-2000:]
+    truths.append(produce(settings, tmp_path, EVENTS, "--seed", "23"))
+    land_everything(kafka, settings, tmp_path)
+
+    server.query(f"DROP DATABASE {database} SYNC")
+    server.query(f"CREATE DATABASE {database}")
+    for table, place in backups(database):
+        server.query(f"RESTORE TABLE {table} FROM File('{place}')")
+    assert run_command("migrate", settings=settings).returncode == 0
+
+    with ConsumerProcess(tmp_path, settings) as consumer:
+        assert consumer.wait() == 1, "to go on from what is committed would leave a hole"
+        assert "Stop the consumers and reset the group to" in consumer.text
+    reset(kafka, settings, ends_of_the_ledger(server, settings) if "end" in way else dict.fromkeys(range(4), 0))
+    land_everything(kafka, settings, tmp_path)
+    audited = run_command("audit", "--repair", settings=settings)
+    assert audited.returncode == 0, audited.stdout
+    truth = Truth(rows=[row for part in truths for row in part.rows])
+    assert rows(server, database) == Counter(truth.rows)
+    assert summary(server, database) == truth.summary()
