@@ -13,6 +13,7 @@ from consumer import __version__
 from consumer.adapters.dead_letter_topic import ROOM_BYTES, DeadLetterTopic, find_or_make
 from consumer.adapters.kafka import client_config, translate
 from consumer.adapters.logs import librdkafka_logger
+from consumer.core import letter as names
 from consumer.core.batch import DeadLetter
 from consumer.core.errors import ConsumerError, Retryable, Stop
 from consumer.settings import KafkaSettings
@@ -25,16 +26,7 @@ BATCH_BYTES = 1_000_000
 _MISSING = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
 
 Header = tuple[str, str | bytes | None]
-_VERSION: Header = ("zkp2p.consumer.version", __version__)
-_NAMES = {
-    "zkp2p.error.code",
-    "zkp2p.error.message",
-    "zkp2p.source.topic",
-    "zkp2p.source.partition",
-    "zkp2p.source.offset",
-    "zkp2p.source.timestamp",
-    "zkp2p.consumer.version",
-}
+_VERSION: Header = (names.CONSUMER_VERSION, __version__)
 
 
 class DeadLetters:
@@ -90,23 +82,23 @@ class _Sender:
         name, produce = topic.name, producer.produce
         # Where its source partition is, so that a partition's letters stay in order and travel together.
         to = partition % topic.partitions
-        source_topic: Header = ("zkp2p.source.topic", self._source)
-        source_partition: Header = ("zkp2p.source.partition", str(partition))
+        source_topic: Header = (names.SOURCE_TOPIC, self._source)
+        source_partition: Header = (names.SOURCE_PARTITION, str(partition))
         for letter in letters:
             # In place and in order, since a topic may be full of them: by name or by a function it is a third slower.
             # Text as it is: the client encodes it, as UTF-8, cheaper than we can.
             headers: list[Header] = [
-                ("zkp2p.error.code", letter.code),
-                ("zkp2p.error.message", letter.message),
+                (names.CODE, letter.code),
+                (names.MESSAGE, letter.message),
                 source_topic,
                 source_partition,
-                ("zkp2p.source.offset", str(letter.offset)),
-                ("zkp2p.source.timestamp", str(letter.timestamp_ms)),
+                (names.SOURCE_OFFSET, str(letter.offset)),
+                (names.SOURCE_TIMESTAMP, str(letter.timestamp_ms)),
                 _VERSION,
             ]
             if letter.headers:
                 # Its own first; one that failed before keeps one set of ours, the newest.
-                headers = [header for header in letter.headers if header[0] not in _NAMES] + headers
+                headers = [header for header in letter.headers if header[0] not in names.HEADERS] + headers
             while True:
                 try:
                     produce(name, letter.value, letter.key, to, None, None, 0, headers)

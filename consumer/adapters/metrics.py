@@ -25,23 +25,13 @@ from prometheus_client import (
 from prometheus_client.metrics import MetricWrapperBase
 
 from consumer.adapters.bulk_histogram import BulkHistogram
+from consumer.core import letter
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 PREFIX = "zkp2p_consumer_"
 PARTITION = ("topic", "partition")
 
-REJECT_CODES = (
-    "too_large",
-    "empty",
-    "not_json",
-    "not_an_object",
-    "missing_field",
-    "wrong_type",
-    "not_in_enum",
-    "bad_timestamp",
-    "out_of_range",
-)
 CLOSE_REASONS = ("rows", "bytes", "age", "idle", "revoke", "shutdown")
 RECOVERY_KINDS = ("clean", "waited", "orphans", "reread")
 STAGES = ("event", "kafka")
@@ -206,7 +196,7 @@ class Metrics:
         for metric in self._by_partition:
             if metric is not self.records_rejected_total:
                 metric.labels(topic, partition)
-        for code in REJECT_CODES:
+        for code in letter.CODES:
             self.records_rejected_total.labels(topic, partition, code)
 
     def forget_partition(self, topic: str, partition: int) -> None:

@@ -13,12 +13,11 @@ from typing import Any, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # not in its __all__
 
-from consumer.adapters.kafka import client_config, translate, unusable
+from consumer.adapters.kafka import REQUEST_SECONDS, client_config, translate, unusable
 from consumer.adapters.logs import librdkafka_logger
 from consumer.core.errors import ConsumerError, Retryable, Stop
 from consumer.settings import KafkaSettings
 
-REQUEST_SECONDS = 10.0
 DOWN_SECONDS = 3.0
 """How long all brokers may refuse us: one that is just restarting is waited for."""
 SILENCE_SECONDS = 20.0

@@ -9,24 +9,9 @@ from typing import NamedTuple
 
 from confluent_kafka import Message
 
+from consumer.core import letter as names
 from consumer.core.errors import UsageError
 from consumer.settings.errors import nearest
-
-CODES = (
-    "too_large",
-    "empty",
-    "not_json",
-    "not_an_object",
-    "missing_field",
-    "wrong_type",
-    "not_in_enum",
-    "bad_timestamp",
-    "out_of_range",
-)
-PREFIX = "zkp2p."
-REPLAY_COUNT = "zkp2p.replay.count"
-OURS = ("zkp2p.error.", "zkp2p.source.", "zkp2p.consumer.")
-"""Headers that a dead letter gets; the rest are the record's own."""
 
 Headers = list[tuple[str, str | bytes | None]]
 _AGE = re.compile(r"([0-9]{1,6})([smhd])")
@@ -62,20 +47,20 @@ class Letter(NamedTuple):
 def read_letter(message: Message) -> Letter:
     """Whatever is in the topic comes out as a letter, foreign records too: with empty fields."""
     # The last of a name counts: a letter that failed twice has had its headers renewed.
-    found = [(name, value) for name, value in own_headers(message) if name.startswith(PREFIX)]
+    found = [(name, value) for name, value in own_headers(message) if name.startswith("zkp2p.")]
     headers = {name: (as_bytes(value) or b"").decode("utf-8", "replace") for name, value in found}
     return Letter(
         partition=message.partition() or 0,
         offset=message.offset() or 0,
         timestamp_ms=message.timestamp()[1],
-        code=headers.get("zkp2p.error.code", ""),
-        message=headers.get("zkp2p.error.message", ""),
-        source_topic=headers.get("zkp2p.source.topic", ""),
-        source_partition=_number(headers.get("zkp2p.source.partition")),
-        source_offset=_number(headers.get("zkp2p.source.offset")),
-        source_timestamp_ms=_number(headers.get("zkp2p.source.timestamp")),
-        version=headers.get("zkp2p.consumer.version", ""),
-        replays=_number(headers.get(REPLAY_COUNT)) or 0,
+        code=headers.get(names.CODE, ""),
+        message=headers.get(names.MESSAGE, ""),
+        source_topic=headers.get(names.SOURCE_TOPIC, ""),
+        source_partition=_number(headers.get(names.SOURCE_PARTITION)),
+        source_offset=_number(headers.get(names.SOURCE_OFFSET)),
+        source_timestamp_ms=_number(headers.get(names.SOURCE_TIMESTAMP)),
+        version=headers.get(names.CONSUMER_VERSION, ""),
+        replays=_number(headers.get(names.REPLAY_COUNT)) or 0,
     )
 
 
@@ -107,8 +92,8 @@ class Filter:
     def of(cls, codes: list[str] | None, since: str | None, until: str | None, partition: int | None) -> Filter:
         """From the command line; UsageError where it can't be understood."""
         for code in codes or []:
-            if code not in CODES:
-                hint = nearest(code, CODES, f"codes are {', '.join(CODES)}")
+            if code not in names.CODES:
+                hint = nearest(code, names.CODES, f"codes are {', '.join(names.CODES)}")
                 raise UsageError(f"--code {code}: there is no such code{hint}")
         return cls(frozenset(codes or []), _when("--since", since), _when("--until", until), partition)
 

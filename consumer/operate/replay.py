@@ -15,10 +15,11 @@ from consumer import console
 from consumer.adapters.kafka import client_config
 from consumer.adapters.logs import librdkafka_logger
 from consumer.core.errors import Retryable, Stop, UsageError
+from consumer.core.letter import HEADERS, REPLAY_COUNT
 from consumer.operate import dlq
 from consumer.operate.kafka_log import KafkaLog
 from consumer.operate.kafka_topic import TopicView
-from consumer.operate.letters import OURS, REPLAY_COUNT, Filter, Headers, Letter, own_headers, read_letter
+from consumer.operate.letters import Filter, Headers, Letter, own_headers, read_letter
 from consumer.settings import KafkaSettings, Settings
 
 SEND_SECONDS = 25.0
@@ -198,7 +199,7 @@ class Sender:
 
 def replay_headers(headers: Headers, replays: int) -> Headers:
     """The record's own headers, without what the rejection added, and how often it has been sent back."""
-    kept = [(name, value) for name, value in headers if name != REPLAY_COUNT and not name.startswith(OURS)]
+    kept = [(name, value) for name, value in headers if name != REPLAY_COUNT and name not in HEADERS]
     return [*kept, (REPLAY_COUNT, str(replays).encode())]
 
 

@@ -12,7 +12,8 @@ from confluent_kafka import Message, Producer
 
 from consumer.adapters.dead_letters import DeadLetters
 from consumer.core.batch import DeadLetter
-from consumer.operate.letters import REPLAY_COUNT, as_bytes, own_headers
+from consumer.core.letter import REPLAY_COUNT
+from consumer.operate.letters import as_bytes, own_headers
 from consumer.settings import KafkaSettings
 from tests.command import Done, command
 from tests.servers import Kafka

@@ -10,10 +10,10 @@ import orjson
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from consumer.adapters.kafka import REQUEST_SECONDS
 from consumer.adapters.lookup import Lookup
 from consumer.core.errors import Retryable
 from consumer.core.lease import Note
-from consumer.operate import kafka_log
 from consumer.operate.opened import SILENCE_SECONDS, opened
 from consumer.settings import ClickHouseSettings, KafkaSettings
 from tests.command import Done, command
@@ -173,8 +173,8 @@ def test_a_server_that_falls_silent_is_given_up(clickhouse_process: ClickHouseSe
 def test_a_broker_that_falls_silent_is_given_up(
     house: House, kafka_process: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert kafka_log.REQUEST_SECONDS < 30
-    monkeypatch.setattr(kafka_log, "REQUEST_SECONDS", 2)
+    assert REQUEST_SECONDS < 30
+    monkeypatch.setattr("consumer.operate.kafka_log.REQUEST_SECONDS", 2)
     kafka_process.pause()
     try:
         done = house.command("audit", KAFKA__BOOTSTRAP_SERVERS=kafka_process.bootstrap)

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from consumer.adapters import metrics as m
 from consumer.adapters.metrics import Metrics
+from consumer.core import letter
 
 
 def series(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -60,7 +61,7 @@ def test_known_series_start_at_zero() -> None:
     for stage in m.STAGES:
         assert value(metrics, "event_latency_seconds_count", stage=stage) == 0
     metrics.initialise("t", 7)
-    for code in m.REJECT_CODES:
+    for code in letter.CODES:
         assert value(metrics, "records_rejected_total", topic="t", partition="7", code=code) == 0
     assert value(metrics, "partition_lag_records", topic="t", partition="7") == 0
 
