@@ -17,14 +17,20 @@ import random
 import signal
 from pathlib import Path
 
+from consumer.core.errors import UsageError
+
 _ACTIONS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "term": signal.SIGTERM}
 
 
 def _parse(text: str) -> dict[str, tuple[signal.Signals, float]]:
     faults = {}
     for item in filter(None, text.split(",")):
-        step, action, chance = item.split(":")
-        faults[step] = (_ACTIONS[action], float(chance))
+        try:
+            step, action, chance = item.split(":")
+            faults[step] = (_ACTIONS[action], float(chance))
+        except (ValueError, KeyError):
+            remedy = f"write STEP:ACTION:CHANCE, with one of {', '.join(_ACTIONS)}, such as after_insert:kill:0.05"
+            raise UsageError(f"ZKP2P_TEST_FAULT: {item!r} is no fault: {remedy}") from None
     return faults
 
 

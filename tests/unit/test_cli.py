@@ -149,6 +149,11 @@ def test_a_wrong_librdkafka_property_is_wrong_usage(command: list[str]) -> None:
     assert 'ZKP2P_KAFKA__EXTRA: No such configuration property: "no.such.property"' in line
 
 
+def test_a_fault_that_is_none_is_wrong_usage() -> None:
+    line = failed(run("run", KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1", TEST_FAULT="after_insert:kil:1"), 2)
+    assert "ZKP2P_TEST_FAULT: 'after_insert:kil:1' is no fault: write STEP:ACTION:CHANCE" in line
+
+
 def test_a_broker_that_is_not_there_is_given_up() -> None:
     line = failed(run("dlq", "list", KAFKA__BOOTSTRAP_SERVERS=NOBODY), 1)
     assert NOBODY in line
