@@ -33,8 +33,8 @@ from consumer.core.buffer import Limits
 from consumer.core.dedupe import KeyIndex
 from consumer.core.errors import Retryable
 from consumer.core.lease import Timing
-from consumer.core.life import Setup
 from consumer.core.months import Months
+from consumer.core.tenure import Setup
 from consumer.performer import Performer
 from consumer.settings import Settings
 from consumer.telemetry import Telemetry

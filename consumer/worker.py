@@ -20,8 +20,8 @@ from consumer.committer import Committer
 from consumer.core.dedupe import KeyIndex
 from consumer.core.effects import Commit, Effect, Output, Seek
 from consumer.core.errors import Fenced, LeaseOver, Retryable
-from consumer.core.life import Setup
 from consumer.core.partition import Partition
+from consumer.core.tenure import Setup
 from consumer.performer import Answer, Performer, Ticket
 from consumer.telemetry import Telemetry
 

@@ -13,7 +13,8 @@ from consumer.core.batch import Batch, Run
 from consumer.core.dedupe import KeyIndex
 from consumer.core.effects import Effect, Fill, Output, Sleep
 from consumer.core.errors import Fenced, LeaseOver, Retryable
-from consumer.core.life import Leave, Life, Setup, StartOver
+from consumer.core.life import Leave, Life
+from consumer.core.tenure import Setup, StartOver
 
 IDLE_SECONDS = 30.0
 """An idle owner looks this often whether its committed offset is still what it committed."""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from consumer.core.effects import Commit, Effect, Mended, Output, Recovered, Seek, StartedOver
 from consumer.core.errors import Fenced, LeaseOver, Retryable
-from consumer.core.life import Setup
 from consumer.core.partition import Partition
+from consumer.core.tenure import Setup
 from consumer.sim.broker import OutOfRange
 from consumer.sim.calls import Calls
 from consumer.sim.commits import CommitChannel

@@ -29,10 +29,10 @@ from consumer.core.effects import (
 )
 from consumer.core.errors import ConsumerError, Fenced, LeaseOver, Retryable
 from consumer.core.lease import Note, Timing
-from consumer.core.life import Setup
 from consumer.core.months import Months
 from consumer.core.partition import Partition
 from consumer.core.position import Committed, Log, PassRange
+from consumer.core.tenure import Setup
 from consumer.sim.index import DictIndex
 from consumer.sim.records import VALID, Event, Record, keys_of, make_run
 

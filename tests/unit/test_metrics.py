@@ -135,6 +135,7 @@ def test_only_known_stages() -> None:
 
 
 def test_the_steps_are_those_of_the_life_of_a_partition() -> None:
-    source = (Path(m.__file__).parents[1] / "core" / "life.py").read_text()
+    core = Path(m.__file__).parents[1] / "core"
+    source = (core / "life.py").read_text() + (core / "tenure.py").read_text()
     named = set(re.findall(r"_until_done\(\s*\"([a-z_]+)\"", source))
     assert named | {"start"} == set(m.STEPS)

@@ -28,10 +28,10 @@ from consumer.core.effects import (
 )
 from consumer.core.errors import Fenced, Retryable
 from consumer.core.lease import Timing
-from consumer.core.life import Setup
 from consumer.core.months import Months
 from consumer.core.partition import Partition
 from consumer.core.position import Committed, Log
+from consumer.core.tenure import Setup
 
 NOW = 1_795_500_000.0
 
