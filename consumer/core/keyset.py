@@ -193,10 +193,12 @@ def _zeroed(words: int) -> Words:
     memory = mmap.mmap(-1, size + slack, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if not slack:
         return np.frombuffer(memory, np.uint64)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        memory.madvise(mmap.MADV_HUGEPAGE)
     address: int = np.frombuffer(memory, np.uint8).ctypes.data
-    return np.frombuffer(memory, np.uint64, words, -address % HUGE_PAGE)
+    start = -address % HUGE_PAGE
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        # Without the end: a page that reaches beyond it would be there as a whole, and count for nobody.
+        memory.madvise(mmap.MADV_HUGEPAGE, start, size // HUGE_PAGE * HUGE_PAGE)
+    return np.frombuffer(memory, np.uint64, words, start)
 
 
 def _tag(low: Words) -> Words:
