@@ -155,4 +155,4 @@ print((psutil.Process().memory_info().rss - resident) / sum(one.nbytes for one i
 
 def test_sets_that_grow_side_by_side_leave_no_holes() -> None:
     done = subprocess.run([sys.executable, "-c", GROWING], capture_output=True, text=True, check=True, timeout=120)
-    assert float(done.stdout) < 1.2  # 1.37 from an allocator
+    assert float(done.stdout) < 1.06  # 1.37 from an allocator, 1.08 with a huge page beyond the end of each
