@@ -154,7 +154,7 @@ def _patiently(attempt: Callable[[], T], health: Health, metrics: Metrics, stopp
     said_at, said = -SAY_AGAIN_SECONDS, ""
     while not stopping():
         outcome = _in_a_thread(attempt)
-        if not _wait(lambda found=outcome: found.done(), health, stopping):  # type: ignore[misc]
+        if not _wait(outcome.done, health, stopping):
             return None
         try:
             return outcome.result()
@@ -165,8 +165,7 @@ def _patiently(attempt: Callable[[], T], health: Health, metrics: Metrics, stopp
                 said, said_at = str(error), now
                 log.warning("waiting", error=said, cause=error.cause)
             health.ready()
-            again_at = now + WAIT_SECONDS
-        _wait(lambda until=again_at: time.monotonic() >= until, health, stopping)  # type: ignore[misc]
+        _pause(health, stopping)
     return None
 
 
@@ -182,6 +181,11 @@ def _in_a_thread(attempt: Callable[[], T]) -> Future[T]:
 
     threading.Thread(target=work, name="start", daemon=True).start()
     return future
+
+
+def _pause(health: Health, stopping: Callable[[], bool]) -> None:
+    until = time.monotonic() + WAIT_SECONDS
+    _wait(lambda: time.monotonic() >= until, health, stopping)
 
 
 def _wait(done: Callable[[], bool], health: Health, stopping: Callable[[], bool]) -> bool:

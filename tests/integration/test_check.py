@@ -16,8 +16,8 @@ from consumer.operate import canary
 from consumer.operate.migrations import migrate
 from consumer.operate.sample import spread
 from tests.command import Done, command
-from tests.servers import ClickHouse, ClickHouseServer, Kafka, Unavailable
-from tests.servers.fixtures import missing
+from tests.servers import ClickHouse, ClickHouseServer, Kafka
+from tests.servers.fixtures import clickhouse_of_its_own
 
 pytestmark = pytest.mark.servers
 
@@ -224,12 +224,7 @@ USERS = """
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[ClickHouseServer]:
     """A server with users of few rights."""
-    try:
-        server = ClickHouseServer(users=USERS)
-    except Unavailable as reason:
-        missing("ClickHouse of its own", reason)
-        raise
-    with server:
+    with clickhouse_of_its_own(users=USERS) as server:
         client = server.client()
         migrate(client, "civitai")
         client.close()

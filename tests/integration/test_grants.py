@@ -22,8 +22,8 @@ from consumer.settings import ClickHouseSettings
 from tests.deploy.test_dashboards import FOLDER, load, sql, targets
 from tests.integration.blocks import block, send
 from tests.integration.warehouse import Warehouse, noon
-from tests.servers import ClickHouseServer, Unavailable
-from tests.servers.fixtures import missing
+from tests.servers import ClickHouseServer
+from tests.servers.fixtures import clickhouse_of_its_own
 
 DATABASE = "civitai"
 ROLES = ("writer", "migrator", "auditor", "dashboard")
@@ -50,12 +50,7 @@ def users() -> str:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ClickHouseServer]:
-    try:
-        server = ClickHouseServer(users=users())
-    except Unavailable as reason:
-        missing("ClickHouse of its own", reason)
-        raise
-    with server as running:
+    with clickhouse_of_its_own(users=users()) as running:
         with login(running, "migrator", database=None) as client:
             assert len(migrate(client, DATABASE)) > 5
         yield running

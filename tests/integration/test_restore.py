@@ -14,9 +14,9 @@ from consumer.demo.truth import Truth
 from tests.integration.conftest import produce
 from tests.integration.truths import rows, summary
 from tests.process import ConsumerProcess, run_command
-from tests.servers import ClickHouse, ClickHouseServer, Kafka, Unavailable
+from tests.servers import ClickHouse, ClickHouseServer, Kafka
 from tests.servers.cache import PROJECT
-from tests.servers.fixtures import missing
+from tests.servers.fixtures import clickhouse_of_its_own
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
@@ -26,13 +26,9 @@ GUIDE = (PROJECT / "docs" / "operations.md").read_text()
 
 @pytest.fixture
 def server() -> Iterator[ClickHouseServer]:
-    try:
-        server = ClickHouseServer(config="<backups><allowed_path>{folder}/backups</allowed_path></backups>")
-    except Unavailable as reason:
-        missing("ClickHouse of its own", reason)
-        raise
-    with server:
-        yield server
+    config = "<backups><allowed_path>{folder}/backups</allowed_path></backups>"
+    with clickhouse_of_its_own(config=config) as running:
+        yield running
 
 
 def backups(database: str) -> list[tuple[str, str]]:

@@ -21,9 +21,9 @@ from consumer.settings import ClickHouseSettings
 from tests.integration.blocks import block, send
 from tests.integration.specification import DDL, QUERIES, literal
 from tests.integration.warehouse import DAY, Warehouse, noon
-from tests.servers import ClickHouse, ClickHouseServer, Unavailable
+from tests.servers import ClickHouse, ClickHouseServer
 from tests.servers.cache import PROJECT
-from tests.servers.fixtures import missing
+from tests.servers.fixtures import clickhouse_of_its_own
 
 
 @pytest.fixture
@@ -83,12 +83,7 @@ def test_merged_or_not_and_over_a_month_border(house: Warehouse, store: Store) -
 
 @pytest.fixture
 def western() -> Iterator[ClickHouseServer]:
-    try:
-        server = ClickHouseServer(timezone="America/Los_Angeles")
-    except Unavailable as reason:
-        missing("ClickHouse of its own", reason)
-        raise
-    with server as running:
+    with clickhouse_of_its_own(timezone="America/Los_Angeles") as running:
         yield running
 
 

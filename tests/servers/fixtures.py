@@ -14,7 +14,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -44,6 +44,18 @@ def _or_skip(server: str, way: AbstractContextManager[S]) -> Iterator[S]:
         yield running
     finally:
         way.__exit__(None, None, None)
+
+
+@contextmanager
+def clickhouse_of_its_own(**options: Any) -> Iterator[ClickHouseServer]:
+    """A running `ClickHouseServer` with these options; skips or fails like a fixture where there can be none."""
+    try:
+        server = ClickHouseServer(**options)
+    except Unavailable as reason:
+        missing("ClickHouse of its own", reason)
+        raise
+    with _or_skip("ClickHouse of its own", server) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
@@ -93,10 +105,5 @@ def kafka_process() -> Iterator[KafkaServer]:
 @pytest.fixture
 def clickhouse_process() -> Iterator[ClickHouseServer]:
     """A ClickHouse of the test's own: kill it, pause it, restart it."""
-    try:
-        server = ClickHouseServer()
-    except Unavailable as reason:
-        missing("ClickHouse of its own", reason)
-        raise
-    with _or_skip("ClickHouse of its own", server) as running:
+    with clickhouse_of_its_own() as running:
         yield running
