@@ -43,6 +43,8 @@ from consumer.core.recovery import beside_closed, closing_rows, days_to_mend, is
 from consumer.core.tenure import Setup, StartOver, Steps, Tenure
 
 QUIET_PAUSE = 0.5
+LOOKS_AT_A_SHORT_LEDGER = 5
+"""So often a ledger that ends before our commit is read again, for some seconds: a replica may be behind for a moment."""
 
 
 class Leave(Exception):
@@ -193,6 +195,8 @@ class Life(Tenure):
             orphan_topics = {orphan.topic_id for orphan in landed.orphans}
             place: Place = locate(committed, self._setup.group, landed.passes, self.log, orphan_topics)
             if place.lost:
+                if self._starts_over < LOOKS_AT_A_SHORT_LEDGER:
+                    raise StartOver("ledger_behind")
                 raise Stop(f"partition {self.number}: {place.why}")
             if not place.beyond_log or not pauses:
                 return place

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 
 from consumer.core.buffer import Limits
 from consumer.core.dedupe import SHARED
@@ -27,8 +28,9 @@ from consumer.core.effects import (
     StartedOver,
     Touched,
 )
-from consumer.core.errors import ConsumerError, Fenced, LeaseOver, Retryable
+from consumer.core.errors import ConsumerError, Fenced, LeaseOver, Retryable, Stop
 from consumer.core.lease import Note, Timing
+from consumer.core.life import LOOKS_AT_A_SHORT_LEDGER
 from consumer.core.months import Months
 from consumer.core.partition import Partition
 from consumer.core.position import Committed, Log, PassRange
@@ -160,6 +162,25 @@ def test_one_that_leaves_while_the_topic_changes_does_not_commit_an_old_position
     world.go(world.partition.out_of_range(world.now))
     assert world.partition.released
     assert all(commit.note.topic_id == "T" for commit in world.all(Commit))
+
+
+def test_a_ledger_that_ends_before_our_commit_is_read_again_and_then_ends_it() -> None:
+    """A replica may be behind for a moment; rows that stay away are lost, and to go on would leave a hole."""
+    world = World(ReadCommitted=Committed(50, note(0)), ReadSink=Landed([PassRange("T", "g", 0, 0, 40)], []))
+    with pytest.raises(Stop, match="partition 0: the group has committed 50, but the ledger ends at 40"):
+        world.start()
+    assert [fact.cause for fact in world.all(StartedOver)] == ["ledger_behind"] * LOOKS_AT_A_SHORT_LEDGER
+    assert not world.all(Seek)
+
+    late = World(ReadCommitted=Committed(50, note(0)), ReadSink=Landed([PassRange("T", "g", 0, 0, 40)], []))
+
+    def catches_up(effect: Effect) -> None:
+        if isinstance(effect, ReadSink) and late.all(StartedOver):
+            late.answers[ReadSink] = Landed([PassRange("T", "g", 0, 0, 50)], [])
+
+    late.intercept = catches_up
+    late.start()
+    assert [seek.offset for seek in late.all(Seek)] == [50]
 
 
 # Commits and leases
