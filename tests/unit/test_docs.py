@@ -10,7 +10,8 @@ import pytest
 import typer
 
 from consumer.adapters.metrics import Metrics
-from consumer.cli import PROGRAM, app
+from consumer.cli import app
+from consumer.program import PROGRAM
 from consumer.settings.__main__ import page
 from consumer.settings.load import variables
 
