@@ -13,10 +13,13 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from consumer import resources
+from consumer.adapters.store import Store
 from consumer.core.errors import Stop
 from consumer.operate.audit import audit
 from consumer.operate.migrations import load, migrate, verify
 from consumer.operate.predecessor import KEPT_AS
+from consumer.settings import ClickHouseSettings
+from tests.integration.blocks import block, send
 from tests.integration.specification import DDL, literal
 from tests.integration.warehouse import Warehouse, noon
 from tests.servers import ClickHouse
@@ -99,6 +102,28 @@ def test_a_refused_statement_names_its_file(client: Client, database: str, folde
     with pytest.raises(Stop, match=r"^sql/0015_broken\.sql was refused: .*Syntax error"):
         migrate(client, database, folder=folder)
     assert recorded(client, database)[-1] == 14
+
+
+def test_rolled_back_an_old_version_works_on_the_newer_schema(
+    clickhouse: ClickHouse, client: Client, database: str, folder: Path
+) -> None:
+    """A newer one only ever adds: its columns fill themselves, and its files are none of ours."""
+    (folder / "0015_channel.sql").write_text(
+        "-- What a later version might add.\nALTER TABLE {database}.zkp2p_payment_events {on_cluster}\n"
+        "    ADD COLUMN IF NOT EXISTS `channel` LowCardinality(String) DEFAULT 'web'\n"
+    )
+    assert migrate(client, database, folder=folder)[-1].name == "0015_channel.sql"
+    settings = ClickHouseSettings(url=clickhouse.url, database=database)
+    store = Store(settings, "zkp2p-events", write_seconds=30)
+    store.verify()
+    send(store, 0, block(0, [noon(1) + n for n in range(40)]), "old-0")
+    assert migrate(client, database) == []
+    assert [p.end for p in store.landed(0).passes] == [40]
+    store.close()
+    house = Warehouse(client, database)
+    assert house.rows("SELECT DISTINCT channel FROM {db}.zkp2p_payment_events") == [("web",)]
+    assert house.summary() == house.truth()
+    assert audit(client, database, pauses=()).findings == []
 
 
 def test_missing_migrations_are_named(client: Client, database: str) -> None:
