@@ -42,7 +42,7 @@ from consumer.core.position import Committed, Log, Place, locate, own_note
 from consumer.core.recovery import beside_closed, closing_rows, days_to_mend, is_reread, unread_orphans
 from consumer.core.tenure import Setup, StartOver, Steps, Tenure
 
-QUIET_PAUSE = 0.5
+QUIET_PAUSE, QUIET_SAY_SECONDS = 0.5, 5.0
 LOOKS_AT_A_SHORT_LEDGER = 5
 """So often a ledger that ends before our commit is read again, for some seconds: a replica may be behind for a moment."""
 
@@ -115,10 +115,7 @@ class Life(Tenure):
         committed: Committed = yield from self._until_done("committed", ReadCommitted)
         clean = yield from self._wait_for_lease(committed)
         if timing.fenced:
-            while not (yield from self._until_done("quiet", Quiet)):
-                text = "ClickHouse: a write of this partition's former owner is still running"
-                self.facts.append(Retried("quiet", "still_running", text, QUIET_PAUSE))
-                yield Sleep(self.now + QUIET_PAUSE)
+            yield from self._wait_until_quiet()
         waited = self.now - began
 
         # From here on nobody else writes. What landed, and what of it does the ledger not know?
@@ -185,6 +182,16 @@ class Life(Tenure):
             yield Sleep(self.now + timing.lease + timing.margin)
             return False
         return True
+
+    def _wait_until_quiet(self) -> Steps:
+        """Until no write of this partition runs any more, whoever began it."""
+        said_at = float("-inf")
+        while not (yield from self._until_done("quiet", Quiet)):
+            if self.now >= said_at + QUIET_SAY_SECONDS:
+                said_at = self.now
+                text = "ClickHouse: a write of this partition's former owner is still running"
+                self.facts.append(Retried("quiet", "still_running", text, QUIET_PAUSE))
+            yield Sleep(self.now + QUIET_PAUSE)
 
     def _find_place(self, committed: Committed, landed: Landed) -> Steps:
         """Where to go on. A log that seems to end before our position is asked again: a broker that has just

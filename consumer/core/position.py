@@ -62,8 +62,9 @@ def locate(
     log: Log,
     orphan_topics: Collection[str] = (),
 ) -> Place:
-    """The ledger wins over a commit that fell behind it, and must not have fallen behind one of ours; an offset that is neither ours nor the ledger's end is
-    an operator's will and begins a new pass; a topic made anew is read from its start.
+    """The ledger wins over a commit that fell behind it, and must not itself be behind one of ours; an offset that is
+    neither ours nor the ledger's end is an operator's will and begins a new pass; a topic made anew is read from its
+    start.
 
     `orphan_topics` are the topic ids of rows without a ledger row.
     """

@@ -23,6 +23,7 @@ from consumer.core.effects import (
     ReadLog,
     ReadSink,
     Released,
+    Retried,
     Seek,
     Sleep,
     StartedOver,
@@ -162,6 +163,15 @@ def test_one_that_leaves_while_the_topic_changes_does_not_commit_an_old_position
     world.go(world.partition.out_of_range(world.now))
     assert world.partition.released
     assert all(commit.note.topic_id == "T" for commit in world.all(Commit))
+
+
+def test_a_write_that_does_not_end_is_waited_for_and_said_now_and_then() -> None:
+    world = World()
+    world.intercept = lambda effect: False if isinstance(effect, Quiet) and world.now < NOW + 12 else None
+    world.start()
+    assert [(fact.step, fact.cause) for fact in world.all(Retried)] == [("quiet", "still_running")] * 3
+    assert len(world.all(Quiet)) > 20
+    assert world.all(Seek)
 
 
 def test_a_ledger_that_ends_before_our_commit_is_read_again_and_then_ends_it() -> None:
