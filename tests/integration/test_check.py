@@ -151,7 +151,7 @@ def test_a_group_that_reads_another_topic_too(setup: Setup) -> None:
 
 def test_a_broker_that_is_not_there(setup: Setup) -> None:
     found = setup.findings(KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1")
-    ((status, _, detail),) = [finding for finding in found if finding[1] == "kafka"]
+    ((status, _, detail),) = [finding for finding in found if finding[1] == "broker"]
     assert (status, "127.0.0.1:1" in detail, "ZKP2P_KAFKA__BOOTSTRAP_SERVERS" in detail) == ("FAIL", True, True)
     assert "canary" in [name for _, name, _ in found], "ClickHouse is looked at all the same"
 
