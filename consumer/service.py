@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import random
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +13,6 @@ from contextlib import ExitStack
 from types import FrameType
 from typing import TypeVar
 
-import pyarrow as pa
 import structlog
 from confluent_kafka import libversion
 
@@ -39,6 +36,7 @@ from consumer.core.tenure import Setup
 from consumer.performer import Performer
 from consumer.settings import Settings
 from consumer.telemetry import Telemetry
+from consumer.tuning import tune
 from consumer.worker import Room, Watched, Worker
 
 log = structlog.get_logger("service")
@@ -56,15 +54,7 @@ def run(settings: Settings) -> int:
     properties that the client refuses."""
     stopping = _stop_on_signals()
     check_properties(settings.kafka)
-    # The loop lets go of the interpreter at every poll, which is enough for threads that want it for moments; those
-    # that write dead letters want it all, and changing turns more often costs both a fifth of their speed.
-    sys.setswitchinterval(0.02)
-    # A poll makes 10,000 messages that all die young; looking for cycles among them every 700 allocations, and in
-    # all of the program now and then, would be a tenth of the work.
-    gc.freeze()
-    gc.set_threshold(200_000, 20, 50)
-    # Arrow's own allocator keeps what each thread that lands batches once had: 10 MiB that go on growing for hours.
-    pa.set_memory_pool(pa.system_memory_pool())
+    tune()
     metrics, health = Metrics(), Health(LOOP_DEADLINE_SECONDS)
     with HttpServer(settings.http.host, settings.http.port, metrics.registry, health) as http:
         log.info("starting", version=__version__, http_port=http.port, topic=settings.kafka.topic)
