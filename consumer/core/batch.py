@@ -108,8 +108,7 @@ class Run:
 
     @property
     def oldest_ms(self) -> int:
-        """Kafka timestamp of the first record; 0 for a run without records."""
-        return max(int(self.times_ms[0]), 0) if len(self.times_ms) else 0
+        return _first_known(self.times_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +158,14 @@ class Batch:
     size_bytes: int
     min_timestamp: int
     max_timestamp: int
-    oldest_ms: int
-    """Kafka timestamp of the first record that has one; 0 when none has."""
     seconds: I64
     """Event times of the rows to insert."""
     times_ms: I64
     """Kafka timestamps of all records consumed, -1 where there is none."""
+
+    @property
+    def oldest_ms(self) -> int:
+        return _first_known(self.times_ms)
 
     @property
     def rejected(self) -> int:
@@ -173,3 +174,9 @@ class Batch:
     @property
     def to_insert(self) -> int:
         return len(self.days)
+
+
+def _first_known(times_ms: I64) -> int:
+    """Kafka timestamp of the first record that has one; 0 when none has."""
+    known = times_ms > 0
+    return int(times_ms[known.argmax()]) if known.any() else 0

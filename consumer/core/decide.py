@@ -77,7 +77,6 @@ def decide(
         size_bytes=sum(run.size_bytes for run in runs),
         min_timestamp=int(landed_seconds.min()) if len(landed_seconds) else 0,
         max_timestamp=int(landed_seconds.max()) if len(landed_seconds) else 0,
-        oldest_ms=next((run.oldest_ms for run in runs if run.oldest_ms), 0),
         seconds=kept_seconds,
         times_ms=np.concatenate([run.times_ms for run in runs]),
     )

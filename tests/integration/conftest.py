@@ -9,8 +9,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 
 from consumer.demo.truth import Truth
+from tests.process import ConsumerProcess
 from tests.servers import ClickHouse, Kafka
 from tests.servers.cache import PROJECT
 
@@ -39,3 +41,24 @@ def produce(settings: Mapping[str, str], folder: Path, events: int, *arguments: 
     command += ["--topic", settings["KAFKA__TOPIC"], "--events", str(events), "--truth", str(truth_file), *arguments]
     subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, timeout=120)
     return Truth.load(truth_file)
+
+
+def consume_all(kafka: Kafka, settings: Mapping[str, str], folder: Path) -> list[str]:
+    """Run until the group has committed the log's end; returns how the partitions were recovered."""
+    topic, group = settings["KAFKA__TOPIC"], settings["KAFKA__GROUP_ID"]
+    ends = kafka.end_offsets(topic)
+    with ConsumerProcess(folder, settings) as consumer:
+        consumer.wait_for(
+            lambda: {partition: offset for partition, (offset, _) in kafka.committed(group, topic).items()} == ends,
+            90 + sum(ends.values()) / 5000,
+        )
+        kinds = [event["kind"] for event in consumer.events if event["event"] == "partition ready"]
+        assert consumer.stop() == 0, consumer.text[-2000:]
+    return kinds
+
+
+def reset(kafka: Kafka, settings: Mapping[str, str], offsets: Mapping[int, int]) -> None:
+    """Of the group, that is without members."""
+    group = settings["KAFKA__GROUP_ID"]
+    places = [TopicPartition(settings["KAFKA__TOPIC"], partition, offset) for partition, offset in offsets.items()]
+    kafka.admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)])[group].result()

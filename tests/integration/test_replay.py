@@ -4,39 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 
-from tests.integration.conftest import produce
+from tests.integration.conftest import consume_all, produce, reset
 from tests.integration.truths import rows, summary
-from tests.process import ConsumerProcess, run_command, until
+from tests.process import run_command, until
 from tests.servers import ClickHouse, Kafka
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
 EVENTS = int(os.environ.get("ZKP2P_TEST_REPLAY_EVENTS", "20000"))
-
-
-def consume_all(kafka: Kafka, settings: Mapping[str, str], folder: Path) -> list[str]:
-    """Run until the group has committed the log's end; returns how the partitions were recovered."""
-    topic, group = settings["KAFKA__TOPIC"], settings["KAFKA__GROUP_ID"]
-    ends = kafka.end_offsets(topic)
-    with ConsumerProcess(folder, settings) as consumer:
-        consumer.wait_for(
-            lambda: {p: offset for p, (offset, _) in kafka.committed(group, topic).items()} == ends, 60 + EVENTS / 5000
-        )
-        kinds = [event["kind"] for event in consumer.events if event["event"] == "partition ready"]
-        assert consumer.stop() == 0, consumer.text[-2000:]
-    return kinds
-
-
-def reset_to_start(kafka: Kafka, settings: Mapping[str, str]) -> None:
-    places = [TopicPartition(settings["KAFKA__TOPIC"], partition, 0) for partition in range(4)]
-    request = ConsumerGroupTopicPartitions(settings["KAFKA__GROUP_ID"], places)
-    kafka.admin.alter_consumer_group_offsets([request])[settings["KAFKA__GROUP_ID"]].result()
 
 
 def test_a_replay_adds_not_one_row(
@@ -59,7 +38,7 @@ def test_a_replay_adds_not_one_row(
         assert "clean" in audited.stdout.splitlines()[-1]
 
     unchanged()
-    reset_to_start(kafka, settings)
+    reset(kafka, settings, dict.fromkeys(range(4), 0))
     assert consume_all(kafka, settings, tmp_path)[:4] == ["reread"] * 4
     unchanged()
 

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 
 from consumer.demo.truth import Truth
-from tests.integration.conftest import produce
+from tests.integration.conftest import consume_all, produce, reset
 from tests.integration.truths import rows, summary
 from tests.process import ConsumerProcess, run_command
 from tests.servers import ClickHouse, ClickHouseServer, Kafka
@@ -50,21 +49,6 @@ def ends_of_the_ledger(clickhouse: ClickHouse, settings: dict[str, str]) -> dict
     return {int(partition): int(offset) for _, partition, offset in lines}
 
 
-def reset(kafka: Kafka, settings: dict[str, str], offsets: dict[int, int]) -> None:
-    places = [TopicPartition(settings["KAFKA__TOPIC"], partition, offset) for partition, offset in offsets.items()]
-    request = ConsumerGroupTopicPartitions(settings["KAFKA__GROUP_ID"], places)
-    kafka.admin.alter_consumer_group_offsets([request])[settings["KAFKA__GROUP_ID"]].result()
-
-
-def land_everything(kafka: Kafka, settings: dict[str, str], folder: Path) -> None:
-    topic, group = settings["KAFKA__TOPIC"], settings["KAFKA__GROUP_ID"]
-    with ConsumerProcess(folder, settings) as consumer:
-        consumer.wait_for(
-            lambda: {p: at for p, (at, _) in kafka.committed(group, topic).items()} == kafka.end_offsets(topic), 90
-        )
-        assert consumer.stop() == 0, consumer.text[-2000:]
-
-
 def test_a_restored_backup(kafka: Kafka, server: ClickHouseServer, settings: dict[str, str], tmp_path: Path) -> None:
     """Going on from the ledger's end; the guide's other way, from the topic's start, is `test_replay`'s."""
     settings["CLICKHOUSE__URL"], database = server.url, settings["CLICKHOUSE__DATABASE"]
@@ -82,7 +66,7 @@ def test_a_restored_backup(kafka: Kafka, server: ClickHouseServer, settings: dic
                 consumer.wait_for(lambda so_far=landed: int(server.query(ledger)) > so_far, 60)  # type: ignore[misc]
         assert consumer.stop() == 0, consumer.text[-2000:]
     truths.append(produce(settings, tmp_path, EVENTS, "--seed", "23"))
-    land_everything(kafka, settings, tmp_path)
+    consume_all(kafka, settings, tmp_path)
 
     server.query(f"DROP DATABASE {database} SYNC")
     assert run_command("migrate", settings=settings).returncode == 0
@@ -93,7 +77,7 @@ def test_a_restored_backup(kafka: Kafka, server: ClickHouseServer, settings: dic
         assert consumer.wait() == 1, "to go on from what is committed would leave a hole"
         assert "Stop the consumers and reset the group to" in consumer.text
     reset(kafka, settings, ends_of_the_ledger(server, settings))
-    land_everything(kafka, settings, tmp_path)
+    consume_all(kafka, settings, tmp_path)
     audited = run_command("audit", "--repair", settings=settings)
     assert audited.returncode == 0, audited.stdout
     truth = Truth(rows=[row for part in truths for row in part.rows])
