@@ -32,13 +32,15 @@ def soak(minutes: float, per_second: float, *, say: Say = print) -> Iterator[str
         stage.wait_until_landing(range(PARTITIONS), 60)
         began = said = time.monotonic()
         while (now := time.monotonic()) < began + minutes * 60:
+            index = member.metrics().get("dedup_bytes", 0.0) / 2**20
+            beside = member.rss_bytes / 2**20 - index
             if now - began >= WARM_UP * minutes * 60:
                 times.append(now - began)
-                sizes.append((member.rss_bytes - member.metrics().get("dedup_bytes", 0.0)) / 2**20)
+                sizes.append(beside)
             if now >= said + SAY_SECONDS:
                 said = now
                 landed = sum(stage.ledger_ends().values())
-                say(f"{(now - began) / 60:5.1f} min  RSS {member.rss_bytes / 2**20:6.1f} MiB  landed {landed:,}")
+                say(f"{(now - began) / 60:5.1f} min  RSS {beside:6.1f} MiB + index {index:5.1f}  landed {landed:,}")
             time.sleep(minutes * 60 / SAMPLES)
         stage.stop_traffic()
         stage.wait_until_caught_up(60)
