@@ -53,8 +53,8 @@ def run(settings: Settings) -> int:
     """Consume until SIGTERM or SIGINT; returns the exit code. Raises Stop where waiting won't help, UsageError for
     properties that the client refuses."""
     stopping = _stop_on_signals()
-    check_properties(settings.kafka)
     tune()
+    check_properties(settings.kafka)
     metrics, health = Metrics(), Health(LOOP_DEADLINE_SECONDS)
     with HttpServer(settings.http.host, settings.http.port, metrics.registry, health) as http:
         log.info("starting", version=__version__, http_port=http.port, topic=settings.kafka.topic)

@@ -17,6 +17,7 @@ to eight a core), and each keeps the most that it ever held."""
 
 
 def tune() -> None:
+    """Call it first of all."""
     # The loop lets go of the interpreter at every poll, which is enough for threads that want it for moments; those
     # that write dead letters want it all, and changing turns more often costs both a fifth of their speed.
     sys.setswitchinterval(0.02)
@@ -30,7 +31,8 @@ def tune() -> None:
 
 
 def _limit_arenas() -> None:
-    """Only glibc has arenas and the call; what is made already stays, so this is of use before threads start."""
+    """Only glibc has arenas and the call. What is made already stays and goes from thread to thread, so this is of use
+    before any library has started threads: a client made before, and closed at once, leaves four."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(M_ARENA_MAX, ARENAS)

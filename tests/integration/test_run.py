@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -53,6 +54,31 @@ def test_the_table_equals_the_truth_also_with_a_stop_in_the_middle(
 
 def committed(kafka: Kafka, settings: Mapping[str, str]) -> dict[int, tuple[int, str | None]]:
     return kafka.committed(settings["KAFKA__GROUP_ID"], settings["KAFKA__TOPIC"])
+
+
+ARENA_BYTES = 64 << 20
+"""At multiples of it glibc puts the arenas of threads (HEAP_MAX_SIZE of its malloc)."""
+
+
+def thread_arenas(pid: int) -> int:
+    """Pieces of memory that are mapped from nowhere and begin where only an arena does."""
+    lines = [line.split() for line in Path(f"/proc/{pid}/maps").read_text().splitlines()]
+    starts = [int(fields[0].split("-")[0], 16) for fields in lines if len(fields) == 5 and fields[1] == "rw-p"]
+    return sum(start % ARENA_BYTES == 0 for start in starts)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has arenas")
+def test_its_threads_share_an_arena(
+    kafka: Kafka, clickhouse: ClickHouse, settings: dict[str, str], tmp_path: Path
+) -> None:
+    """Each keeps the most it ever held. A client made before the limit was set once had one for every thread."""
+    produce(settings, tmp_path, 2_000, "--broken", "0.02")
+    assert run_command("migrate", settings=settings).returncode == 0
+    with ConsumerProcess(tmp_path, settings) as consumer:
+        consumer.wait_for(lambda: landed(clickhouse, settings) >= 2_000)
+        assert len(list(Path(f"/proc/{consumer.pid}/task").iterdir())) > 10, "threads there are"
+        assert thread_arenas(consumer.pid) <= 2, thread_arenas(consumer.pid)
+        assert consumer.stop() == 0, consumer.text[-2000:]
 
 
 def test_without_tables_it_ends_with_the_remedy(settings: dict[str, str]) -> None:
