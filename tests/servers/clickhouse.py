@@ -145,9 +145,13 @@ class ClickHouseServer(ClickHouse, ProcessServer):
         except OSError:
             return False
 
+    def write_users(self, users: str) -> None:
+        """Others than those it was made with, from its next start on; `username` and `password` are the caller's."""
+        (self.folder / "users.xml").write_text(self._document(users))
+
     def _write_config(self, config: str, users: str | None) -> list[str]:
         if users is not None:
-            (self.folder / "users.xml").write_text(self._document(users))
+            self.write_users(users)
             path = self.folder / "users.xml"
             config += f"<users_config>{path}</users_config>"
             config += f"<user_directories><users_xml><path>{path}</path></users_xml></user_directories>"
