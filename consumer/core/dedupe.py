@@ -46,8 +46,6 @@ class KeyIndex:
     def __init__(self, memory_bytes: int) -> None:
         """Hold at most `memory_bytes`, or what the batches being decided need where that is more."""
         self.memory_bytes = memory_bytes
-        self.shared_needed = True
-        """Set it to False when the table has no row of another topic id: then SHARED is never asked for."""
         self.shared_topic_id = ""
         """The topic id that SHARED leaves out. Who finds another here must start over: its SHARED is not this one."""
         self.shared_version = 0
@@ -75,7 +73,7 @@ class KeyIndex:
 
         From now until `landed` or `forget`, what the batch needs stays; what its last one needed may go.
         """
-        needed = [(scope, day) for scope in self._scopes(partition) for day in _with_neighbours(days)]
+        needed = [(scope, day) for scope in (partition, SHARED) for day in _with_neighbours(days)]
         self._in_use[partition] = set(needed)
         self._evict()
         return [entry for entry in needed if not self._touch(entry)]
@@ -98,11 +96,10 @@ class KeyIndex:
         Raises KeyError if a day is needed that was not hydrated.
         """
         found = np.zeros(len(keys), dtype=np.bool_)
-        scopes = self._scopes(partition)
         present = np.unique(days)
         for day in present.tolist():
             which = slice(None) if len(present) == 1 else np.flatnonzero(days == day)
-            found[which] = self._landed_near(scopes, day, keys[which])
+            found[which] = self._landed_near(partition, day, keys[which])
         # Only what the table doesn't hold can be kept, and only what is kept has duplicates in the batch.
         left = np.flatnonzero(~found)
         found[left] = repeats(keys[left], days[left])
@@ -130,14 +127,11 @@ class KeyIndex:
             self._drop(entry)
         self._evict()
 
-    def _scopes(self, partition: int) -> list[Scope]:
-        return [partition, SHARED] if self.shared_needed else [partition]
-
-    def _landed_near(self, scopes: list[Scope], day: int, keys: Keys) -> npt.NDArray[np.bool_]:
+    def _landed_near(self, partition: int, day: int, keys: Keys) -> npt.NDArray[np.bool_]:
         """Whether the key of each is on `day` or next to it. Most duplicates are copies, so the day itself comes first."""
         found = np.zeros(len(keys), dtype=np.bool_)
         left = np.arange(len(keys))
-        for entry in [(scope, near) for near in (day, day - 1, day + 1) for scope in scopes]:
+        for entry in [(scope, near) for near in (day, day - 1, day + 1) for scope in (partition, SHARED)]:
             held = self._days[entry]
             if len(held) and len(left):
                 here = held.contains(keys if len(left) == len(keys) else keys[left])

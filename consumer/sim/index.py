@@ -22,9 +22,8 @@ class DictIndex(KeyIndex):
         self.in_use: dict[int, set[Entry]] = {}
 
     def to_hydrate(self, partition: int, days: I64) -> list[Entry]:
-        scopes = (partition, SHARED) if self.shared_needed else (partition,)
         near = sorted({n for day in days.tolist() for n in (day - 1, day, day + 1)})
-        self.in_use[partition] = needed = {(scope, day) for scope in scopes for day in near}
+        self.in_use[partition] = needed = {(scope, day) for scope in (partition, SHARED) for day in near}
         self._make_room()
         return sorted(needed - self.held.keys())
 
@@ -33,7 +32,7 @@ class DictIndex(KeyIndex):
             self.held.setdefault((scope, day), set()).update(keys[:, 0].tolist())
 
     def duplicates(self, partition: int, keys: Keys, days: I64) -> npt.NDArray[np.bool_]:
-        scopes = (partition, SHARED) if self.shared_needed else (partition,)
+        scopes = partition, SHARED
         found, kept = [], set()
         for key, day in zip(keys[:, 0].tolist(), days.tolist(), strict=True):
             near = day - 1, day, day + 1

@@ -143,10 +143,9 @@ def bench_batches() -> None:
 
 def measure_batch(count: int, share: float) -> tuple[float, float]:
     index, days = KeyIndex(1 << 32), np.full(BATCH, DAY)
-    index.shared_needed = False
     held = {day: random_keys(count, day) for day in (DAY - 1, DAY, DAY + 1)}
     for scope, day in index.to_hydrate(0, days):
-        index.hydrate(scope, day, held[day])
+        index.hydrate(scope, day, held[day] if scope == 0 else held[day][:0])
     decided, landed = [], []
     for number in range(9):
         keys = random_keys(BATCH, number) if share < 1 else held[DAY][:BATCH]
@@ -204,7 +203,6 @@ def bench_hydrate(clickhouse: ClickHouse, count: int) -> None:
         )
         day = int(clickhouse.query("SELECT toUInt32(today()) - 1"))
         store, index = Store(settings, "bench", write_seconds=60), KeyIndex(1 << 32)
-        index.shared_needed = False
         began, cpu = time.perf_counter(), clock()
         wanted = index.to_hydrate(0, np.array([day]))
         answer = store.hydrate(0, Hydrate(topic, tuple(wanted)))

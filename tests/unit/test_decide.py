@@ -26,9 +26,8 @@ def spend(
     """`known` are (key, day) of landed rows."""
     made = [make_run(*run) for run in runs]
     index = DictIndex(1000)
-    index.shared_needed = False
     for scope, day in index.to_hydrate(0, days_to_know(made, TODAY)):
-        keys = np.array([[k, k] for k, d in known if d == day], np.uint64).reshape(-1, 2)
+        keys = np.array([[k, k] for k, d in known if (scope, d) == (0, day)], np.uint64).reshape(-1, 2)
         index.hydrate(scope, day, keys)
     return decide(made, partition=0, index=index, orphans=orphans or {}, today=TODAY, months_of=Months())
 

@@ -23,12 +23,6 @@ def days_of(*days: int) -> I64:
     return np.array(days, dtype=np.int64)
 
 
-def index_of(memory_bytes: int = PLENTY, *, shared: bool = False) -> KeyIndex:
-    index = KeyIndex(memory_bytes)
-    index.shared_needed = shared
-    return index
-
-
 def decide(
     index: KeyIndex, partition: int, keys: Keys, days: I64, table: dict[tuple[int, int], Keys] | None = None
 ) -> list[bool]:
@@ -46,27 +40,27 @@ def land(index: KeyIndex, partition: int, keys: Keys, days: I64) -> None:
 
 def test_a_copy_within_the_batch_is_a_duplicate_and_the_first_is_kept() -> None:
     days = days_of(DAY, DAY, DAY, DAY)
-    assert decide(index_of(), 0, keys_of("a", "b", "a", "a"), days) == [False, False, True, True]
+    assert decide(KeyIndex(PLENTY), 0, keys_of("a", "b", "a", "a"), days) == [False, False, True, True]
 
 
 def test_within_a_batch_only_what_is_kept_has_duplicates() -> None:
     days = days_of(DAY, DAY + 1, DAY + 2, DAY + 3, DAY + 1)
-    assert decide(index_of(), 0, keys_of(*"aaaaa"), days) == [False, True, False, True, True]
+    assert decide(KeyIndex(PLENTY), 0, keys_of(*"aaaaa"), days) == [False, True, False, True, True]
 
 
 def test_days_out_of_order_are_judged_in_offset_order() -> None:
     days = days_of(DAY + 2, DAY, DAY + 1, DAY + 2)
-    assert decide(index_of(), 0, keys_of(*"aaaa"), days) == [False, False, True, True]
+    assert decide(KeyIndex(PLENTY), 0, keys_of(*"aaaa"), days) == [False, False, True, True]
 
 
 def test_another_event_type_is_another_event() -> None:
     keys = np.concatenate((keys_of("a", code=ATTEMPT), keys_of("a", code=SUCCESS), keys_of("a", code=ATTEMPT)))
-    assert decide(index_of(), 0, keys, days_of(DAY, DAY, DAY)) == [False, False, True]
+    assert decide(KeyIndex(PLENTY), 0, keys, days_of(DAY, DAY, DAY)) == [False, False, True]
 
 
 @pytest.mark.parametrize(("apart", "duplicate"), [(-2, False), (-1, True), (0, True), (1, True), (2, False)])
 def test_a_landed_row_counts_on_its_day_and_the_neighbours(apart: int, duplicate: bool) -> None:
-    index = index_of()
+    index = KeyIndex(PLENTY)
     land(index, 0, keys_of("a"), days_of(DAY))
     assert decide(index, 0, keys_of("a"), days_of(DAY + apart)) == [duplicate]
 
@@ -75,17 +69,17 @@ def test_a_landed_row_counts_on_its_day_and_the_neighbours(apart: int, duplicate
 @pytest.mark.parametrize("scope", [0, SHARED])
 def test_a_hydrated_row_counts_on_its_day_and_the_neighbours(scope: int, apart: int, duplicate: bool) -> None:
     table = {(scope, DAY + apart): keys_of("a")}
-    assert decide(index_of(shared=True), 0, keys_of("a"), days_of(DAY), table) == [duplicate]
+    assert decide(KeyIndex(PLENTY), 0, keys_of("a"), days_of(DAY), table) == [duplicate]
 
 
 def test_a_duplicate_of_a_landed_row_is_not_kept_and_so_has_no_duplicates_itself() -> None:
-    index = index_of()
+    index = KeyIndex(PLENTY)
     land(index, 0, keys_of("a"), days_of(DAY))
     assert decide(index, 0, keys_of("a", "a", "a"), days_of(DAY + 1, DAY + 2, DAY + 3)) == [True, False, True]
 
 
 def test_rows_of_another_partition_are_its_own_and_shared_ones_everybodys() -> None:
-    index = index_of(shared=True)
+    index = KeyIndex(PLENTY)
     land(index, 0, keys_of("a"), days_of(DAY))
     table = {(SHARED, DAY): keys_of("b")}
     index.forget(SHARED)
@@ -94,7 +88,7 @@ def test_rows_of_another_partition_are_its_own_and_shared_ones_everybodys() -> N
 
 
 def test_asked_for_are_the_days_of_the_batch_and_their_neighbours_that_are_not_here() -> None:
-    index = index_of(shared=True)
+    index = KeyIndex(PLENTY)
     asked = index.to_hydrate(3, days_of(DAY, DAY + 1, DAY))
     assert asked == [(scope, day) for scope in (3, SHARED) for day in range(DAY - 1, DAY + 3)]
     for scope, day in asked:
@@ -103,35 +97,29 @@ def test_asked_for_are_the_days_of_the_batch_and_their_neighbours_that_are_not_h
     assert index.to_hydrate(4, days_of(DAY)) == [(4, day) for day in range(DAY - 1, DAY + 2)]
 
 
-def test_shared_rows_are_not_asked_for_where_there_are_none() -> None:
-    index = index_of(shared=False)
-    assert {scope for scope, _ in index.to_hydrate(0, days_of(DAY))} == {0}
-    assert decide(index, 0, keys_of("a"), days_of(DAY)) == [False]
-
-
 def test_an_empty_batch_asks_for_nothing() -> None:
-    index = index_of(shared=True)
+    index = KeyIndex(PLENTY)
     assert index.to_hydrate(0, days_of()) == []
     assert list(index.duplicates(0, keys_of(), days_of())) == []
     index.landed(0, keys_of(), days_of())
 
 
 def test_deciding_without_having_read_a_day_is_an_error() -> None:
-    index = index_of()
+    index = KeyIndex(PLENTY)
     index.to_hydrate(0, days_of(DAY))
     with pytest.raises(KeyError):
         index.duplicates(0, keys_of("a"), days_of(DAY))
 
 
 def test_landed_rows_of_days_that_are_not_here_are_left_to_the_table() -> None:
-    index = index_of()
+    index = KeyIndex(PLENTY)
     index.landed(0, keys_of("a"), days_of(DAY))
     assert (index.keys, index.bytes) == (0, 0)
     assert decide(index, 0, keys_of("a"), days_of(DAY), {(0, DAY): keys_of("a")}) == [True]
 
 
 def test_what_landed_meanwhile_is_not_taken_back_by_a_late_answer() -> None:
-    index = index_of()
+    index = KeyIndex(PLENTY)
     days = days_of(DAY)
     for scope, day in index.to_hydrate(0, days):
         index.hydrate(scope, day, keys_of())
@@ -142,7 +130,7 @@ def test_what_landed_meanwhile_is_not_taken_back_by_a_late_answer() -> None:
 
 
 def test_forgetting_drops_one_partition_and_its_days_are_asked_for_again() -> None:
-    index = index_of(shared=True)
+    index = KeyIndex(PLENTY)
     for partition in (0, 1):
         land(index, partition, keys_of("a"), days_of(DAY))
     index.forget(0)
@@ -151,7 +139,7 @@ def test_forgetting_drops_one_partition_and_its_days_are_asked_for_again() -> No
 
 
 def test_an_answer_for_a_forgotten_partition_is_dropped() -> None:
-    index = index_of()
+    index = KeyIndex(PLENTY)
     asked = index.to_hydrate(0, days_of(DAY))
     index.forget(0)
     for scope, day in asked:
@@ -170,7 +158,7 @@ def same_day(keys: Keys, day: int = DAY) -> I64:
 
 def test_memory_stays_under_the_budget_while_a_replay_walks_through_90_days() -> None:
     budget = 1_000_000
-    index = index_of(budget)
+    index = KeyIndex(budget)
     for day in range(DAY, DAY + 90):
         keys = distinct(5_000, day)
         land(index, 0, keys, same_day(keys, day))
@@ -180,7 +168,7 @@ def test_memory_stays_under_the_budget_while_a_replay_walks_through_90_days() ->
 
 
 def test_the_least_recently_used_day_leaves_first() -> None:
-    index = index_of()
+    index = KeyIndex(PLENTY)
     for partition in (0, 1, 2):
         keys = distinct(1_000, partition)
         land(index, partition, keys, same_day(keys))
@@ -194,7 +182,7 @@ def test_the_least_recently_used_day_leaves_first() -> None:
 
 
 def test_days_in_use_stay_whatever_the_budget_is_and_leave_when_the_batch_has_landed() -> None:
-    index = index_of(0)
+    index = KeyIndex(0)
     keys = distinct(1_000, 1)
     assert decide(index, 0, keys, same_day(keys), {(0, DAY): keys}) == [True] * 1_000
     assert decide(index, 1, keys, same_day(keys)) == [False] * 1_000  # evicts nothing of 0's
@@ -208,18 +196,19 @@ def test_days_in_use_stay_whatever_the_budget_is_and_leave_when_the_batch_has_la
 
 
 def test_bytes_and_keys_are_those_of_the_days_held() -> None:
-    index = index_of()
+    index = KeyIndex(PLENTY)
     keys = distinct(10_000, 1)
     land(index, 0, keys, same_day(keys))
     assert index.keys == 10_000
     assert index.bytes == sum(held.nbytes + DAY_OVERHEAD_BYTES for held in index._days.values())
     assert 10_000 * 16 < index.bytes < 10_000 * 40
     index.forget(0)
+    index.forget(SHARED)
     assert (index.keys, index.bytes) == (0, 0)
 
 
 def test_an_empty_day_costs_almost_nothing() -> None:
-    index = index_of()
+    index = KeyIndex(PLENTY)
     index.to_hydrate(0, np.arange(DAY, DAY + 90))
     for day in range(DAY - 1, DAY + 91):
         index.hydrate(0, day, keys_of())
@@ -227,7 +216,7 @@ def test_an_empty_day_costs_almost_nothing() -> None:
 
 
 def test_hits_count_duplicates_of_the_table_and_of_the_batch() -> None:
-    index = index_of()
+    index = KeyIndex(PLENTY)
     land(index, 0, keys_of("a"), days_of(DAY))
     decide(index, 0, keys_of("a", "b", "b"), days_of(DAY, DAY, DAY))
     assert index.hits == 2
@@ -263,4 +252,4 @@ def test_a_large_batch_is_decided_as_if_one_by_one(distinct_keys: int, distinct_
     keys = distinct(distinct_keys, 5)[random.integers(0, distinct_keys, 20_000)]
     keys[:, 0] &= np.uint64(0xFFFFFFFFFFFFFF00)  # keys that share their low half
     days = DAY + random.integers(0, distinct_days, 20_000)
-    assert decide(index_of(), 0, keys, days) == list(sequential(keys, days))
+    assert decide(KeyIndex(PLENTY), 0, keys, days) == list(sequential(keys, days))

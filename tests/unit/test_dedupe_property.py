@@ -91,7 +91,6 @@ class Partitions(RuleBasedStateMachine):
         super().__init__()
         self.table = Table()
         self.index = KeyIndex(memory_bytes=0)
-        self.index.shared_needed = False
         self.on_the_way: dict[int, Batch] = {}
 
     @initialize(days=st.sampled_from([0, 4, 30, 1_000]))
@@ -175,7 +174,6 @@ class Partitions(RuleBasedStateMachine):
             self.index.forget(scope)
         self.on_the_way.clear()
         self.table.topic += 1
-        self.index.shared_needed = any(row.topic != self.table.topic for row in self.table.rows)
 
     @invariant()
     def no_event_is_twice_in_the_table(self) -> None:

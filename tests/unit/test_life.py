@@ -49,7 +49,6 @@ class World:
     def __init__(self, **answers: Any) -> None:
         setup = Setup("cluster", "g", TIMING, Limits(1, 10_000, 1.0), Months())
         index = DictIndex(100)
-        index.shared_needed = False
         self.partition = Partition(0, setup, index)
         self.now = NOW
         self.seen: list[Output] = []
@@ -274,7 +273,6 @@ def test_what_the_old_topic_got_late_is_read_again() -> None:
     world = World(ReadSink=Landed([PassRange("old", "g", 0, 0, 4)], []), Touched=True)
     index = world.partition._life._index
     index.shared_topic_id = "T"
-    index.shared_needed = True
     entries = index.to_hydrate(1, np.array([20_000]))
     for scope, day in entries:
         index.hydrate(scope, day, keys_of([]))
@@ -286,7 +284,6 @@ def test_what_the_old_topic_got_late_is_read_again() -> None:
 def test_an_answer_of_before_is_not_taken_for_what_is_asked_again() -> None:
     world = World(ReadCommitted=Committed(0, note(0))).start()
     index = world.partition._life._index
-    index.shared_needed = True
     asked: list[Hydrate] = []
 
     def forget_meanwhile(effect: Effect) -> None:

@@ -82,7 +82,6 @@ class Driver:
     def __init__(self) -> None:
         setup = Setup("cluster", "group", Timing.of_session(45_000), Limits(10, 10_000, 2.0), Months())
         index = KeyIndex(1 << 20)
-        index.shared_needed = False
         self.partition = Partition(0, setup, index)
         self.seen: list[Output] = []
         self.now = NOW
