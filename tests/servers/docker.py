@@ -33,7 +33,15 @@ def need_daemon() -> None:
 
 
 def need_image(image: str) -> None:
-    """Raises Unavailable unless a daemon answers and has the image or can pull it."""
+    """Raises Unavailable unless a daemon answers and has the image, and the one that cleans up, or can pull them."""
+    from testcontainers.core.config import testcontainers_config
+
+    _need(image)
+    if not testcontainers_config.ryuk_disabled:
+        _need(testcontainers_config.ryuk_image)
+
+
+def _need(image: str) -> None:
     import docker
     from docker.errors import DockerException, ImageNotFound
 
