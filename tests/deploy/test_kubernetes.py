@@ -382,6 +382,7 @@ def test_kip_848_goes_without_static_membership() -> None:
         (["clickhouse.url=clickhouse:8123"], "url"),
         (["env.KAFKA__TOPIC=x"], "KAFKA__TOPIC"),
         (["networkPolicy.prometheusPeers="], "prometheusPeers"),
+        (["podLabels.canary=true"], "podLabels"),
         (["kafka.extraSecret.name=s", "kafka.extra.a=b"], "kafka.extraSecret holds all properties"),
     ],
 )
