@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import orjson
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 
@@ -41,6 +42,18 @@ def produce(settings: Mapping[str, str], folder: Path, events: int, *arguments: 
     command += ["--topic", settings["KAFKA__TOPIC"], "--events", str(events), "--truth", str(truth_file), *arguments]
     subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, timeout=120)
     return Truth.load(truth_file)
+
+
+def payment(number: int) -> bytes:
+    """An event of a session of its own."""
+    data = {
+        "eventType": "attempt",
+        "paymentMethod": "venmo",
+        "usdAmount": 5,
+        "buzzAmount": 1,
+        "sessionId": f"s{number}",
+    }
+    return orjson.dumps({"event": "zkp2p_payment", "userId": 7, "data": data})
 
 
 def consume_all(kafka: Kafka, settings: Mapping[str, str], folder: Path) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import orjson
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it exports them, but not by __all__
@@ -14,6 +13,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it exports 
     UserScramCredentialUpsertion,
 )
 
+from tests.integration.conftest import payment
 from tests.process import ConsumerProcess, run_command
 from tests.servers import ClickHouseServer, KafkaServer, Unavailable
 from tests.servers.fixtures import missing
@@ -86,14 +86,7 @@ class Guarded:
     def produce(self, count: int) -> None:
         producer = Producer({"bootstrap.servers": self.kafka.bootstrap})
         for number in range(self._produced, self._produced + count):
-            data = {
-                "eventType": "attempt",
-                "paymentMethod": "venmo",
-                "usdAmount": 5,
-                "buzzAmount": 1,
-                "sessionId": f"s{number}",
-            }
-            producer.produce(TOPIC, orjson.dumps({"event": "zkp2p_payment", "userId": 7, "data": data}))
+            producer.produce(TOPIC, payment(number))
         assert producer.flush(30) == 0
         self._produced += count
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it exports them, but not by __all__
@@ -26,6 +25,7 @@ from consumer.adapters.clickhouse import connect
 from consumer.adapters.kafka import client_config
 from consumer.core.errors import Stop
 from consumer.settings import load
+from tests.integration.conftest import payment
 from tests.integration.tls import Authority, TlsProxy
 from tests.servers import ClickHouseServer, KafkaServer, Unavailable, cache
 from tests.servers.fixtures import missing
@@ -278,24 +278,13 @@ def test_clickhouse_without_tls_on_that_port(world: World) -> None:
 # The whole program.
 
 
-def event(number: int) -> bytes:
-    data = {
-        "eventType": "attempt",
-        "paymentMethod": "venmo",
-        "usdAmount": 5,
-        "buzzAmount": 1,
-        "sessionId": f"s{number}",
-    }
-    return orjson.dumps({"event": "zkp2p_payment", "userId": 7, "data": data})
-
-
 def test_run_encrypted_from_end_to_end(world: World) -> None:
     """SASL_SSL in, https out, secrets from files; and not one of them in the log, be it ever so talkative."""
     assert world.call("migrate")[0] == 0
     settings = load(None, world.environment())
     producer = Producer(client_config(settings.kafka))
     for number in range(500):
-        producer.produce(TOPIC, key=f"s{number}", value=event(number))
+        producer.produce(TOPIC, key=f"s{number}", value=payment(number))
     assert producer.flush(30) == 0
     log = world.folder / "run.log"
     environment = plain_environment() | world.environment(LOG__LEVEL="debug", BATCH__MAX_SECONDS="0.2")
