@@ -33,8 +33,9 @@ GROWTH = 1.6
 """A set that is full becomes so much larger: 24 to 39 bytes a key, and each key moves once or twice."""
 CHUNK = 32_768
 """Keys handled together, so that what is computed for them stays in the core's own cache."""
-MAPPED_BYTES_MIN = 65_536
-"""Smaller arrays come from the allocator: a mapping takes whole pages and a call to the system."""
+MAPPED_BYTES_MIN = 8_192
+"""Smaller arrays come from the allocator: a mapping takes whole pages and a call to the system. Larger ones would leave
+a hole in its heap whenever a set outgrows them: sets of days that a few late events reach stay small for long."""
 HUGE_PAGE = 1 << 21
 """Arrays of at least two of these are aligned to them: a lookup that misses no page table is a fifth faster."""
 
