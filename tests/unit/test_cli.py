@@ -7,6 +7,7 @@ import pty
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
@@ -249,6 +250,15 @@ def test_a_reader_who_has_enough_ends_it_quietly() -> None:
     assert process.returncode == 1
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """What a shell starts in the background ignores Ctrl-C, and so does whatever that starts; our tests may be."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_interrupted_it_ends_quietly() -> None:
     """Ctrl-C while it waits for a broker that accepts and never answers."""
     import socket
