@@ -11,6 +11,11 @@ from pathlib import Path
 import orjson
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it exports them, but not by __all__
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
 
 from consumer.demo.truth import Truth
 from tests.process import ConsumerProcess
@@ -54,6 +59,13 @@ def payment(number: int) -> bytes:
         "sessionId": f"s{number}",
     }
     return orjson.dumps({"event": "zkp2p_payment", "userId": 7, "data": data})
+
+
+def set_scram_password(kafka: Kafka, user: str, password: str) -> None:
+    """For new connections; those that are open stay so."""
+    credential = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
+    upsert = UserScramCredentialUpsertion(user, credential, password.encode())
+    kafka.admin.alter_user_scram_credentials([upsert])[user].result(30)
 
 
 def consume_all(kafka: Kafka, settings: Mapping[str, str], folder: Path) -> list[str]:

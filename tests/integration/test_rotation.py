@@ -7,13 +7,8 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it exports them, but not by __all__
-    ScramCredentialInfo,
-    ScramMechanism,
-    UserScramCredentialUpsertion,
-)
 
-from tests.integration.conftest import payment
+from tests.integration.conftest import payment, set_scram_password
 from tests.process import ConsumerProcess, run_command
 from tests.servers import ClickHouseServer, KafkaServer, Unavailable
 from tests.servers.fixtures import missing
@@ -62,14 +57,9 @@ class Guarded:
 
     def change_kafka(self, password: str) -> None:
         """Connections that are open stay so: the broker starts anew."""
-        self._set_kafka(password)
+        set_scram_password(self.kafka, USER, password)
         self.kafka.stop()
         self.kafka.start()
-
-    def _set_kafka(self, password: str) -> None:
-        credential = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
-        upsert = UserScramCredentialUpsertion(USER, credential, password.encode())
-        self.kafka.admin.alter_user_scram_credentials([upsert])[USER].result(30)
 
     def change_clickhouse(self, password: str) -> None:
         self.clickhouse.stop()
@@ -78,7 +68,7 @@ class Guarded:
         self.clickhouse.start()
 
     def prepare(self) -> None:
-        self._set_kafka(OLD)
+        set_scram_password(self.kafka, USER, OLD)
         self.kafka.create_topic(TOPIC, partitions=1)
         done = run_command("migrate", settings=self.settings)
         assert done.returncode == 0, done.stderr

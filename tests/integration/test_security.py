@@ -14,18 +14,13 @@ from typing import Any
 
 import pytest
 from confluent_kafka import KafkaException, Producer
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it exports them, but not by __all__
-    AdminClient,
-    ScramCredentialInfo,
-    ScramMechanism,
-    UserScramCredentialUpsertion,
-)
+from confluent_kafka.admin import AdminClient
 
 from consumer.adapters.clickhouse import connect
 from consumer.adapters.kafka import client_config
 from consumer.core.errors import Stop
 from consumer.settings import load
-from tests.integration.conftest import payment
+from tests.integration.conftest import payment, set_scram_password
 from tests.integration.tls import Authority, TlsProxy
 from tests.servers import ClickHouseServer, KafkaServer, Unavailable, cache
 from tests.servers.fixtures import missing
@@ -150,10 +145,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         clickhouse = ClickHouseServer(users=USERS, username=USER, password=PASSWORD)
         with kafka, clickhouse, TlsProxy(clickhouse.http_port, authority.issue("clickhouse")) as good:
             with TlsProxy(clickhouse.http_port, expired) as bad:
-                upsert = UserScramCredentialUpsertion(
-                    USER, ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096), PASSWORD.encode()
-                )
-                kafka.admin.alter_user_scram_credentials([upsert])[USER].result(30)
+                set_scram_password(kafka, USER, PASSWORD)
                 kafka.create_topic(TOPIC, partitions=1)
                 yield World(
                     *(folder, kafka, tls, sasl, old, clickhouse),
