@@ -61,6 +61,19 @@ def payment(number: int) -> bytes:
     return orjson.dumps({"event": "zkp2p_payment", "userId": 7, "data": data})
 
 
+def clickhouse_users(user: str, password: str) -> str:
+    """users.xml with one who needs a password; the launcher's own query runs as `default`, from here."""
+    return f"""
+<profiles><default/></profiles>
+<quotas><default/></quotas>
+<users>
+  <{user}><password>{password}</password><networks><ip>127.0.0.1</ip></networks>
+    <profile>default</profile><quota>default</quota></{user}>
+  <default><password></password><profile>default</profile><quota>default</quota></default>
+</users>
+"""
+
+
 def set_scram_password(kafka: Kafka, user: str, password: str) -> None:
     """For new connections; those that are open stay so."""
     credential = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from tests.integration.conftest import payment, set_scram_password
+from tests.integration.conftest import clickhouse_users, payment, set_scram_password
 from tests.process import ConsumerProcess, run_command
 from tests.servers import ClickHouseServer, KafkaServer, Unavailable
 from tests.servers.fixtures import missing
@@ -18,18 +18,6 @@ pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
 TOPIC, USER = "zkp2p-events", "zkp2p"
 OLD, NEW = "old-horse-battery", "new-donkey-staple"
-
-
-def users(password: str) -> str:
-    return f"""
-<profiles><default/></profiles>
-<quotas><default/></quotas>
-<users>
-  <{USER}><password>{password}</password><networks><ip>127.0.0.1</ip></networks>
-    <profile>default</profile><quota>default</quota></{USER}>
-  <default><password></password><profile>default</profile><quota>default</quota></default>
-</users>
-"""
 
 
 class Guarded:
@@ -63,7 +51,7 @@ class Guarded:
 
     def change_clickhouse(self, password: str) -> None:
         self.clickhouse.stop()
-        self.clickhouse.write_users(users(password))
+        self.clickhouse.write_users(clickhouse_users(USER, password))
         self.clickhouse.password = password
         self.clickhouse.start()
 
@@ -100,7 +88,7 @@ def guarded(tmp_path: Path) -> Iterator[Guarded]:
     }
     try:
         with KafkaServer(properties=properties) as kafka:
-            with ClickHouseServer(users=users(OLD), username=USER, password=OLD) as clickhouse:
+            with ClickHouseServer(users=clickhouse_users(USER, OLD), username=USER, password=OLD) as clickhouse:
                 found = Guarded(tmp_path, kafka, f"127.0.0.1:{sasl}", clickhouse)
                 found.prepare()
                 yield found

@@ -68,7 +68,7 @@ def thread_arenas(pid: int) -> int:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has arenas")
-def test_its_threads_share_an_arena(
+def test_its_many_threads_have_two_arenas_at_most(
     kafka: Kafka, clickhouse: ClickHouse, settings: dict[str, str], tmp_path: Path
 ) -> None:
     """Each keeps the most it ever held. A client made before the limit was set once had one for every thread."""

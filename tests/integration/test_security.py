@@ -20,7 +20,7 @@ from consumer.adapters.clickhouse import connect
 from consumer.adapters.kafka import client_config
 from consumer.core.errors import Stop
 from consumer.settings import load
-from tests.integration.conftest import payment, set_scram_password
+from tests.integration.conftest import clickhouse_users, payment, set_scram_password
 from tests.integration.tls import Authority, TlsProxy
 from tests.servers import ClickHouseServer, KafkaServer, Unavailable, cache
 from tests.servers.fixtures import missing
@@ -32,21 +32,6 @@ USER = "zkp2p"
 PASSWORD = "correct-horse-battery"
 WRONG = "wrong-donkey-staple"
 TOPIC = "zkp2p-events"
-
-# The launcher's own query runs as `default`.
-USERS = f"""
-<profiles><default/></profiles>
-<quotas><default/></quotas>
-<users>
-  <{USER}>
-    <password>{PASSWORD}</password>
-    <networks><ip>127.0.0.1</ip></networks>
-    <profile>default</profile>
-    <quota>default</quota>
-  </{USER}>
-  <default><password></password><profile>default</profile><quota>default</quota></default>
-</users>
-"""
 
 
 @dataclass(frozen=True)
@@ -142,7 +127,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         authority, stranger = Authority(folder / "ca", "Ours"), Authority(folder / "other", "Somebody else's")
         expired = authority.issue("expired", expired=True)
         kafka, tls, sasl, old = kafka_server(authority, expired)
-        clickhouse = ClickHouseServer(users=USERS, username=USER, password=PASSWORD)
+        clickhouse = ClickHouseServer(users=clickhouse_users(USER, PASSWORD), username=USER, password=PASSWORD)
         with kafka, clickhouse, TlsProxy(clickhouse.http_port, authority.issue("clickhouse")) as good:
             with TlsProxy(clickhouse.http_port, expired) as bad:
                 set_scram_password(kafka, USER, PASSWORD)
