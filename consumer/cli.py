@@ -85,10 +85,15 @@ def demo(
     context: typer.Context,
     seconds: Annotated[float | None, typer.Option(min=1, max=86_400, help="End after so long; else on Ctrl-C.")] = None,
     rate: Annotated[float, typer.Option(min=1, max=100_000, help="Events a second.")] = 2000,
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port of metrics; 0 takes a free one.")] = 0,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65_535, help="Port of metrics; HTTP__PORT where that is set, else a free one."),
+    ] = None,
 ) -> None:
     """Run it all in one process, on made-up traffic."""
-    _settings(context)  # a wrong one is told here too, although the demo brings its own
+    http = _settings(context).http  # a wrong one is told here too, although the demo brings its own, but for the port
+    if port is None:
+        port = http.port if "port" in http.model_fields_set else 0
     from consumer import demo as room
 
     raise typer.Exit(room.run(seconds, rate, port))
