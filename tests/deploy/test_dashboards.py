@@ -16,6 +16,15 @@ FOLDER = tools.DEPLOY / "grafana" / "dashboards"
 FILES = sorted(FOLDER.glob("*.json"))
 
 
+REQUIRED = {
+    "stat": "colorMode graphMode justifyMode textMode wideLayout showPercentChange percentChangeColorMode orientation",
+    "timeseries": "legend.showLegend legend.calcs legend.displayMode legend.placement tooltip.mode tooltip.sort",
+    "piechart": "legend.showLegend legend.calcs legend.displayMode legend.placement tooltip.mode tooltip.sort orientation",
+    "table": "showHeader frameIndex",
+}
+"""Options that Grafana's own schema of a panel requires: without them a board depends on who reads it."""
+
+
 def load(path: Path) -> dict[str, Any]:
     board: dict[str, Any] = orjson.loads(path.read_bytes())
     return board
@@ -49,6 +58,16 @@ def test_it_loads_into_any_grafana(path: Path) -> None:
         assert panel["datasource"] == {"type": datasource["query"], "uid": "${datasource}"}, panel["title"]
     ids = [panel["id"] for panel in board["panels"]]
     assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_its_panels_leave_no_option_to_chance(path: Path) -> None:
+    for panel in panels(load(path)):
+        for name in REQUIRED[panel["type"]].split():
+            found = panel["options"]
+            for part in name.split("."):
+                assert part in found, (panel["title"], name)
+                found = found[part]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
