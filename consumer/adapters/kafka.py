@@ -54,6 +54,7 @@ def consumer_config(settings: KafkaSettings) -> dict[str, Any]:
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "auto.offset.reset": "error",  # where to start is decided by the ledger, never by the client
+        "isolation.level": "read_committed",  # the log's bounds are asked for at the same level
         "enable.partition.eof": True,  # tells the log's end behind transaction markers, which are no records
         "group.protocol": settings.group_protocol,
     }

@@ -49,6 +49,7 @@ RESERVED = {
     "group.remote.assignor": _ASSIGNMENT,
     "enable.ssl.certificate.verification": _TLS,
     "ssl.endpoint.identification.algorithm": _TLS,
+    "isolation.level": "an event that its transaction took back must not become a row",
     "enable.partition.eof": "the consumer must be told where the log ends",
     "acks": _PRODUCER,
     "request.required.acks": _PRODUCER,

@@ -53,6 +53,7 @@ PROPERTIES: Mapping[str, str] = {
     "broker.heartbeat.interval.ms": "200",
     "broker.session.timeout.ms": "3000",
     "log.cleaner.dedupe.buffer.size": "8388608",
+    "log.cleaner.backoff.ms": "500",
 }
 
 
