@@ -70,6 +70,14 @@ class Telemetry:
         """Of partitions that are not being read, by which a fetch would tell."""
         self._log_ends.update(ends)
 
+    def went_back(self, partition: Partition, offset: int) -> None:
+        """The client delivers what was read already; it has to be sent forward again."""
+        self.metrics.retries_total.labels("seek", "went_back").inc()
+        log.warning(
+            "the client went back", topic=self._topic, partition=partition.number, offset=offset,
+            next_offset=partition.next_offset,
+        )  # fmt: skip
+
     def fact(self, partition: Partition, fact: Output) -> None:
         number = partition.number
         match fact:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import structlog
 
@@ -168,8 +170,22 @@ class Worker:
                 run = to_run(found, owned.partition.next_offset)
                 if run is not None:
                     self._do(owned, owned.partition.records(run, self._clock()))
+                self._send_forward(owned, found)
             if found.out_of_range and owned.partition.reading:
                 self._do(owned, owned.partition.out_of_range(self._clock()))
+
+    def _send_forward(self, owned: Owned, found: Fetched) -> None:
+        """A client that went back would read all of the log once more, for nothing and for hours: it is told where to
+        go on."""
+        partition = owned.partition
+        if not found.messages or not partition.reading:
+            return
+        offset = cast("int", found.messages[-1].offset())
+        if max(offset + 1, found.eof or 0) < partition.next_offset:
+            self._telemetry.went_back(partition, offset)
+            with suppress(Retryable):  # else the next records tell again
+                self._group.seek(partition.number, partition.next_offset)
+                owned.paused = False
 
     def _turn(self, timeout: float) -> None:
         """Answers to their partitions, time to all, and on with what they ask."""

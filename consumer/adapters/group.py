@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from consumer.adapters.kafka import consumer_config, translate
 from consumer.adapters.logs import librdkafka_logger
@@ -177,9 +177,10 @@ class Group:
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.member_id = consumer.memberid() or ""
         if partitions:
-            # Paused until recovery knows where to go on. From the log's start and not from the committed offset,
-            # because a partition that has none would end in an error.
-            consumer.incremental_assign([TopicPartition(p.topic, p.partition, OFFSET_BEGINNING) for p in partitions])
+            # Paused until recovery knows where to go on. At a number, not at the committed offset or the log's start: a
+            # partition without the one would end in an error, and looking up the other may outlive the seek and undo it
+            # (librdkafka#2256).
+            consumer.incremental_assign([TopicPartition(p.topic, p.partition, 0) for p in partitions])
             consumer.pause(partitions)
         self._on_assign([p.partition for p in partitions])
 

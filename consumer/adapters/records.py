@@ -22,18 +22,16 @@ _NO_NUMBERS = np.empty(0, np.int64)
 
 def to_run(fetched: Fetched, next_offset: int) -> Run | None:
     """Judge what was fetched, from `next_offset` on; None when there is nothing new."""
-    messages = fetched.messages
-    if messages and cast("int", messages[0].offset()) < next_offset:  # delivered once more after a pause
-        messages = [m for m in messages if cast("int", m.offset()) >= next_offset]
-    if messages:
-        return _judged_run(messages, next_offset, fetched.eof)
+    if fetched.messages:
+        messages, offsets = _ahead(fetched.messages, next_offset)
+        if messages:
+            return _judged_run(messages, offsets, next_offset, fetched.eof)
     if fetched.eof is not None and fetched.eof > next_offset:
         return _gap(next_offset, fetched.eof)
     return None
 
 
-def _judged_run(messages: Sequence[Message], next_offset: int, eof: int | None) -> Run:
-    offsets = _offsets(messages)
+def _judged_run(messages: Sequence[Message], offsets: I64, next_offset: int, eof: int | None) -> Run:
     values = [m.value() for m in messages]
     # Timestamps are -1 where the record has none.
     times = np.fromiter([m.timestamp()[1] for m in messages], np.int64, len(messages))
@@ -55,11 +53,14 @@ def _judged_run(messages: Sequence[Message], next_offset: int, eof: int | None) 
     )
 
 
-def _offsets(messages: Sequence[Message]) -> I64:
-    first, last = cast("int", messages[0].offset()), cast("int", messages[-1].offset())
-    if last - first == len(messages) - 1:  # they ascend, so none is missing in between
-        return np.arange(first, last + 1)
-    return np.fromiter([cast("int", m.offset()) for m in messages], np.int64, len(messages))
+def _ahead(messages: Sequence[Message], next_offset: int) -> tuple[Sequence[Message], I64]:
+    """Without those that the client delivers once more, be it after a pause or because it went back; their offsets."""
+    offsets = np.fromiter([cast("int", m.offset()) for m in messages], np.int64, len(messages))
+    reached = np.maximum.accumulate(np.concatenate(([next_offset - 1], offsets[:-1])))
+    ahead = np.flatnonzero(offsets > reached)
+    if len(ahead) < len(offsets):
+        messages, offsets = [messages[i] for i in ahead.tolist()], offsets[ahead]
+    return messages, offsets
 
 
 def _size(values: Sequence[bytes | None]) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from consumer import worker as module
+from consumer.adapters.group import Fetched
 from consumer.adapters.health import Health
 from consumer.core.dedupe import KeyIndex
 from consumer.performer import Answer, Ticket
@@ -21,6 +23,10 @@ class Group:
         self.polls: list[int] = []
         self.paused: set[int] = set()
         self.leaving = False
+        self.sought: list[tuple[int, int]] = []
+
+    def seek(self, partition: int, offset: int) -> None:
+        self.sought.append((partition, offset))
 
     def leave_soon(self) -> None:
         self.leaving = True
@@ -104,3 +110,27 @@ def test_a_look_that_hangs_is_not_begun_again_and_holds_up_no_other() -> None:
     worker._watched_at = -100.0
     worker._look_around()
     assert begun[2:] == [(9, {1: 70}), (0, ([],))]
+
+
+@pytest.mark.parametrize(
+    ("offsets", "eof", "sought"),
+    [
+        (range(10), None, [(0, 50)]),
+        ([48, 49], None, []),
+        ([47, 48], None, [(0, 50)]),
+        ([47, 48], 50, []),  # behind the last record is nothing but markers
+    ],
+)
+def test_a_client_that_went_back_is_sent_forward(
+    offsets: Sequence[int], eof: int | None, sought: list[tuple[int, int]]
+) -> None:
+    """Or it would read all of the log once more, and nobody would see more than a growing lag."""
+    group, told = Group(), list[int]()
+    worker = make(group, reading={"reading": True, "number": 0, "next_offset": 50})
+    worker._owned[0].paused = True
+    worker._telemetry = cast("Any", SimpleNamespace(went_back=lambda _partition, offset: told.append(offset)))
+    messages = [cast("Any", SimpleNamespace(offset=lambda at=at: at)) for at in offsets]
+    worker._take({0: Fetched(messages, eof)})
+    assert group.sought == sought
+    assert told == [offsets[-1]] * len(sought)
+    assert worker._owned[0].paused == (not sought)
