@@ -11,6 +11,8 @@ from typing import Self
 from tests.chaos.member import Member, Said, Samples
 from tests.chaos.stage import Stage
 
+WENT_BACK = "the client went back"
+"""Nothing is lost by it, as it is sent forward again; but it costs time, and we know of no way left that leads there."""
 KINDS = ("clean", "waited", "orphans", "reread")
 
 
@@ -38,6 +40,8 @@ def history(members: list[Member]) -> Counter[str]:
                 counts["mended days"] += days if isinstance(days, int) else 0
             case "starting over":
                 counts[f"starting over: {line.fields['cause']}"] += 1
+            case "the client went back":
+                counts[WENT_BACK] += 1
             case "partition left with a batch in flight":
                 counts["left with a batch in flight"] += 1
     return counts

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from tests.chaos import strikes
 from tests.chaos.driver import Driver, Say
-from tests.chaos.history import Watcher, history
+from tests.chaos.history import WENT_BACK, Watcher, history
 from tests.chaos.stage import PARTITIONS, Stage
 from tests.chaos.verify import verify
 
@@ -62,6 +62,8 @@ def run(
         except AssertionError as error:
             findings.append(str(error))
         counts = history(stage.members)
+        if counts[WENT_BACK]:
+            findings.append(f"{WENT_BACK}, {counts[WENT_BACK]} times")
         for name, pattern in {
             "retries": r"retries_total\{",
             "rebalances": r"rebalances_total",
