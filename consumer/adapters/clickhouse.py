@@ -18,7 +18,9 @@ from consumer.adapters.whole_answers import insist_on_whole_answers
 from consumer.core.errors import ConsumerError, LeaseOver, Retryable, Stop
 from consumer.settings import ClickHouseSettings
 
-logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)  # what it warns of, it raises too
+# What they warn of, they raise too. The driver, when it is imported, sets the level of "urllib3" itself.
+for _name in ("clickhouse_connect", "urllib3.connectionpool"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 60.0

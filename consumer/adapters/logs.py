@@ -64,8 +64,6 @@ def configure(
     root.addHandler(handler)
     root.setLevel(threshold)
     logging.getLogger("asyncio").setLevel(max(threshold, logging.INFO))
-    # It warns of every refused connection, which is raised too, and at debug tells of every request.
-    logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 def librdkafka_logger() -> logging.Logger:

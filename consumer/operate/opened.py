@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,8 +12,6 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from consumer.adapters.clickhouse import connect, translate
 from consumer.core.errors import Retryable
 from consumer.settings import ClickHouseSettings
-
-logging.getLogger("urllib3.connectionpool").setLevel(logging.CRITICAL)  # what it warns of, it raises too
 
 SILENCE_SECONDS = 20
 """Without a word from the server. A query may take longer: the server reports its progress meanwhile."""

@@ -136,6 +136,9 @@ def test_an_unreachable_server_is_waited_for(what: str, settings: dict[str, str]
         assert probe(consumer, "livez") == 200  # and gets nobody killed
         assert consumer.stop() == 0
         assert "Traceback" not in consumer.text
+        # Said by us, now and then, and not by a library at every try.
+        warnings = [event for event in consumer.events if event["level"] == "warning"]
+        assert {event["logger"] for event in warnings} <= {"service", "partition", "kafka", "librdkafka"}
 
 
 def test_the_second_process_of_an_instance_id_ends_the_first(settings: dict[str, str], tmp_path: Path) -> None:

@@ -19,12 +19,11 @@ from consumer.settings import KafkaSettings
 def _restore() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
-    chatty = {name: logging.getLogger(name).level for name in ("urllib3", "asyncio")}
+    asyncio = logging.getLogger("asyncio").level
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
-    for name, before in chatty.items():
-        logging.getLogger(name).setLevel(before)
+    logging.getLogger("asyncio").setLevel(asyncio)
     structlog.reset_defaults()
 
 
@@ -186,10 +185,3 @@ def test_librdkafka_writes_through_our_log_for_who_debugs(level: str, tells: boo
     found = lines(stream)
     assert bool(found) is tells
     assert all(line["logger"] == "librdkafka" for line in found)
-
-
-def test_what_is_raised_anyway_is_not_logged_by_the_library_too() -> None:
-    stream = io.StringIO()
-    logs.configure("debug", stream=stream)
-    logging.getLogger("urllib3.connectionpool").warning("Retrying (Retry(total=0)) after connection broken")
-    assert stream.getvalue() == ""
