@@ -25,6 +25,7 @@ from consumer.adapters.health import Health
 from consumer.adapters.http import HttpServer
 from consumer.adapters.kafka import check_properties
 from consumer.adapters.lookup import Lookup
+from consumer.adapters.membership import Membership
 from consumer.adapters.metrics import Metrics
 from consumer.adapters.store import Store
 from consumer.core.buffer import Limits
@@ -102,9 +103,10 @@ def consume(
         performer = Performer(lookup, found, dead_letters, metrics)
         stack.callback(performer.close)
 
-        coverage = Coverage(settings.kafka)
+        coverage, membership = Coverage(settings.kafka), Membership(settings.kafka)
 
         def look_at_topic(unread: Sequence[int]) -> Watched:
+            membership.check()
             if has_topic_ids and coverage.needs(group.member_id):
                 log.warning("a partition is assigned to nobody: joining the group again")
                 group.rejoin_soon()

@@ -22,6 +22,11 @@ _RIGHTS = {
 }
 _NO_TLS = re.compile("certificate|wrong version|unknown protocol|record layer", re.IGNORECASE)
 """Handshakes that fail for ever; one that broke off because the broker went away is none of them."""
+_NO_PROTOCOL = re.compile("ConsumerGroupHeartbeat.*not supported", re.IGNORECASE)
+PROTOCOL_REMEDY = (
+    "group_protocol=consumer needs Kafka 4.0 or newer with the feature group.version=1: else set"
+    " ZKP2P_KAFKA__GROUP_PROTOCOL=classic"
+)
 _LOGIN = {KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED}
 
 
@@ -112,6 +117,8 @@ def translate(error: KafkaError | KafkaException, what: str) -> ConsumerError:
         return Stop(f"{text}: grant the rights that docs/operations.md lists")
     if code == KafkaError._SSL and _NO_TLS.search(error.str()):
         return Stop(f"{text}: check KAFKA__SECURITY_PROTOCOL and KAFKA__SSL_CA_LOCATION")
+    if _NO_PROTOCOL.search(error.str()):
+        return Stop(f"{text}: {PROTOCOL_REMEDY}")
     if code == KafkaError._FATAL or error.fatal():
         return Stop(f"{text}: the client can't go on; restart the process")
     if code in (KafkaError._INVALID_ARG, KafkaError._UNKNOWN_PROTOCOL, KafkaError.OFFSET_METADATA_TOO_LARGE):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+import time
+import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 
-from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
+from confluent_kafka import Consumer, ConsumerGroupState, KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it exports them, but not by __all__
     AclOperation,
     AdminClient,
@@ -13,7 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it exports 
 )
 
 from consumer.adapters.dead_letter_topic import ROOM_BYTES
-from consumer.adapters.kafka import client_config, translate
+from consumer.adapters.kafka import PROTOCOL_REMEDY, client_config, consumer_config, translate
 from consumer.adapters.logs import librdkafka_logger
 from consumer.core.errors import ConsumerError
 from consumer.operate import sample as samples
@@ -22,6 +26,7 @@ from consumer.operate.kafka_log import KafkaLog, patiently
 from consumer.operate.kafka_topic import REQUEST_SECONDS, TopicView
 from consumer.settings import KafkaSettings, Settings
 
+JOIN_SECONDS = 8.0
 MESSAGE_BYTES = 1_048_588
 """Kafka's default of `max.message.bytes`."""
 
@@ -37,6 +42,8 @@ def findings(settings: Settings, *, sample: int) -> Iterator[Finding]:
         yield from _source(log, topic)
         yield from _dead_letters(log, topic, TopicView(log, kafka.dlq_topic))
         yield from _group(log, kafka)
+        if kafka.group_protocol == "consumer" and log.partitions(kafka.topic):
+            yield _joined(log.admin, kafka)
         if sample and log.partitions(kafka.topic):
             yield from samples.findings(log, kafka.topic, sample)
 
@@ -124,6 +131,31 @@ def _group(log: KafkaLog, kafka: KafkaSettings) -> Iterator[Finding]:
     partitions = len(log.partitions(kafka.topic))
     if partitions and len(members) > partitions:
         yield Finding(WARN, "group", f"{len(members) - partitions} members are idle: there are {partitions} partitions")
+
+
+def _joined(admin: AdminClient, kafka: KafkaSettings) -> Finding:
+    """Whether the broker knows the protocol `consumer`, by joining a group of another name: nothing else tells."""
+    group = f"{kafka.group_id}.check-{uuid.uuid4().hex[:8]}"
+    came_in = threading.Event()
+    probe = Consumer(consumer_config(kafka) | {"group.id": group}, logger=librdkafka_logger())
+    try:
+        probe.subscribe([kafka.topic], on_assign=lambda _consumer, _partitions: came_in.set())
+        deadline = time.monotonic() + JOIN_SECONDS
+        while not came_in.is_set():
+            if time.monotonic() > deadline:
+                return Finding(FAIL, "group", f"nobody comes into a group: {PROTOCOL_REMEDY}")
+            for message in probe.consume(1, 0.1):
+                error = message.error()
+                if error is None or came_in.is_set():
+                    continue
+                if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+                    return Finding(WARN, "group", f"no right to join {group}, to try it out: {PROTOCOL_REMEDY}")
+                return Finding(FAIL, "group", str(translate(error, "join a group")))
+    finally:
+        probe.close()
+    with suppress(KafkaException):  # the broker forgets an empty group by itself
+        admin.delete_consumer_groups([group], request_timeout=REQUEST_SECONDS)[group].result()
+    return Finding(OK, "group", "the broker knows group_protocol=consumer")
 
 
 def describe_group(admin: AdminClient, name: str) -> ConsumerGroupDescription | None:

@@ -30,6 +30,16 @@ def test_an_error_that_the_client_calls_fatal_ends_the_process() -> None:
     assert "restart the process" in str(found)
 
 
+def test_a_broker_that_does_not_know_the_groups_protocol_is_said_to_be_one() -> None:
+    text = (
+        "Fatal error: Broker: API version not supported: ConsumerGroupHeartbeat fatal error: API version not supported"
+    )
+    found = translate(KafkaError(KafkaError._FATAL, text), "poll")
+    assert isinstance(found, Stop)
+    assert "restart the process" not in str(found)
+    assert "set ZKP2P_KAFKA__GROUP_PROTOCOL=classic" in str(found)
+
+
 @pytest.mark.parametrize(
     ("code", "cause"),
     [
