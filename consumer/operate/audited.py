@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 
 from consumer import console
+from consumer.adapters.membership import live_members
 from consumer.operate.audit import AuditReport, audit, render
 from consumer.operate.audit import repair as mend
-from consumer.operate.check_kafka import live_members
 from consumer.operate.commits import read_commits
 from consumer.operate.migrations import verify
 from consumer.operate.opened import opened

@@ -10,10 +10,10 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from consumer.adapters.clickhouse import one_line
+from consumer.adapters.membership import live_members
 from consumer.core.errors import Stop
 from consumer.operate import canary, migrations
 from consumer.operate.check import FAIL, OK, WARN, Finding
-from consumer.operate.check_kafka import live_members
 from consumer.operate.opened import opened
 from consumer.settings import Settings
 

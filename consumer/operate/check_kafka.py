@@ -8,21 +8,20 @@ import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 
-from confluent_kafka import Consumer, ConsumerGroupState, KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it exports them, but not by __all__
     AclOperation,
     AdminClient,
-    ConsumerGroupDescription,
     NewTopic,
 )
 
 from consumer.adapters.dead_letter_topic import ROOM_BYTES
-from consumer.adapters.kafka import PROTOCOL_REMEDY, client_config, consumer_config, translate
+from consumer.adapters.kafka import PROTOCOL_REMEDY, consumer_config, translate
 from consumer.adapters.logs import librdkafka_logger
-from consumer.core.errors import ConsumerError
+from consumer.adapters.membership import describe_group
 from consumer.operate import sample as samples
 from consumer.operate.check import FAIL, OK, WARN, Finding
-from consumer.operate.kafka_log import KafkaLog, patiently
+from consumer.operate.kafka_log import KafkaLog
 from consumer.operate.kafka_topic import REQUEST_SECONDS, TopicView
 from consumer.settings import KafkaSettings, Settings
 
@@ -156,31 +155,3 @@ def _joined(admin: AdminClient, kafka: KafkaSettings) -> Finding:
     with suppress(KafkaException):  # the broker forgets an empty group by itself
         admin.delete_consumer_groups([group], request_timeout=REQUEST_SECONDS)[group].result()
     return Finding(OK, "group", "the broker knows group_protocol=consumer")
-
-
-def describe_group(admin: AdminClient, name: str) -> ConsumerGroupDescription | None:
-    """None where the broker knows no such group, or none that has ever had a member."""
-
-    def ask() -> ConsumerGroupDescription:
-        asked = admin.describe_consumer_groups(
-            [name], include_authorized_operations=True, request_timeout=REQUEST_SECONDS
-        )
-        described: ConsumerGroupDescription = asked[name].result()
-        return described
-
-    try:
-        found = patiently(ask)
-    except KafkaException as error:
-        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-            return None
-        raise
-    return None if found.state == ConsumerGroupState.DEAD else found
-
-
-def live_members(kafka: KafkaSettings, group: str) -> int | None:
-    """How many members a group has now; None when the broker doesn't say."""
-    try:
-        found = describe_group(AdminClient(client_config(kafka), logger=librdkafka_logger()), group)
-    except (KafkaException, ConsumerError):
-        return None
-    return len(found.members or []) if found else 0

@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 
 from consumer.adapters.kafka import REQUEST_SECONDS, client_config, translate, unusable
 from consumer.adapters.logs import librdkafka_logger
+from consumer.adapters.membership import patiently
 from consumer.core.errors import ConsumerError, Retryable, Stop
 from consumer.settings import KafkaSettings
 
@@ -25,11 +26,6 @@ SILENCE_SECONDS = 20.0
 BLOCK_RECORDS_MAX = 10_000
 
 _SPEC: Any = OffsetSpec  # its makers have no types
-_MOVING = {
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-}
 T = TypeVar("T")
 Bounds = tuple[int, int]
 """The log's first offset and the one after its last."""
@@ -206,15 +202,3 @@ class KafkaLog(AbstractContextManager["KafkaLog"]):
             self._down = True  # why was said before
         elif self._trouble is None or isinstance(translate(error, ""), Stop):
             self._trouble = error  # the first says most; a refusal outweighs it
-
-
-def patiently(question: Callable[[], T]) -> T:
-    """Asks again while the group's coordinator is moving or just starting, for as long as a request may take."""
-    deadline = time.monotonic() + REQUEST_SECONDS
-    while True:
-        try:
-            return question()
-        except KafkaException as error:
-            if error.args[0].code() not in _MOVING or time.monotonic() > deadline:
-                raise
-        time.sleep(0.2)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import logging
@@ -185,3 +186,11 @@ def test_librdkafka_writes_through_our_log_for_who_debugs(level: str, tells: boo
     found = lines(stream)
     assert bool(found) is tells
     assert all(line["logger"] == "librdkafka" for line in found)
+
+
+def test_what_is_raised_anyway_is_not_logged_by_the_library_too() -> None:
+    stream = io.StringIO()
+    logs.configure("debug", stream=stream)
+    importlib.import_module("consumer.adapters.clickhouse")  # its driver sets levels too, when it is imported
+    logging.getLogger("urllib3.connectionpool").warning("Retrying (Retry(total=0)) after connection broken")
+    assert stream.getvalue() == ""
